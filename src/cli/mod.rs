@@ -1,0 +1,1 @@
+//! Ring 4. Arguments, configuration, one file per command.

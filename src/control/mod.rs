@@ -1,0 +1,1 @@
+//! Ring 2. The control socket: server and client.

@@ -1,0 +1,1 @@
+//! Ring 1. Trade: market, strategies, risk. Pure.

@@ -1,0 +1,1 @@
+//! Ring 1. A model of a venue: book, matching, accounts, faults. Pure.

@@ -1,0 +1,1 @@
+//! Ring 3. The loop, channels, threads, clock, signals, workers.

@@ -1,0 +1,1 @@
+//! Ring 1. Stop: the ordered stop and its report. Pure.

@@ -1,0 +1,1 @@
+//! Ring 1. Start: load, reconcile, resolve, sweep or adopt. Pure.

@@ -1,0 +1,1 @@
+//! Ring 2. The state directory: locks, journal, snapshots, the store thread.

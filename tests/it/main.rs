@@ -1,0 +1,1 @@
+//! One integration binary: behaviour across rings, as sentences.
