@@ -125,11 +125,7 @@ impl FromStr for Instance {
     type Err = BadId;
     fn from_str(text: &str) -> Result<Instance, BadId> {
         let bytes: [u8; 4] = text.as_bytes().try_into().map_err(|_| BadId::Instance)?;
-        if bytes.iter().all(is_base36) {
-            Ok(Instance(bytes))
-        } else {
-            Err(BadId::Instance)
-        }
+        if bytes.iter().all(is_base36) { Ok(Instance(bytes)) } else { Err(BadId::Instance) }
     }
 }
 
@@ -180,9 +176,7 @@ pub struct StrategyLetter(u8);
 impl StrategyLetter {
     /// The letter with this number, `a` first; there are 36.
     pub fn nth(number: usize) -> Option<StrategyLetter> {
-        b"abcdefghijklmnopqrstuvwxyz0123456789"
-            .get(number)
-            .map(|&byte| StrategyLetter(byte))
+        b"abcdefghijklmnopqrstuvwxyz0123456789".get(number).map(|&byte| StrategyLetter(byte))
     }
 
     /// The character.
@@ -300,11 +294,7 @@ fn write_base36(mut number: u64, digits: &mut [u8]) {
 
 fn read_base36(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |number, &digit| {
-        let value = if digit.is_ascii_digit() {
-            digit - b'0'
-        } else {
-            digit.wrapping_sub(b'a').wrapping_add(10)
-        };
+        let value = if digit.is_ascii_digit() { digit - b'0' } else { digit.wrapping_sub(b'a').wrapping_add(10) };
         number * 36 + u64::from(value)
     })
 }
@@ -328,14 +318,8 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_not_parsed() {
-        for text in [
-            "",
-            "lo",
-            "xx7k2p000010a000001",
-            "lo7K2P00001a000001",
-            "lo7k2p00001a00000-",
-            "my-own-order-00001",
-        ] {
+        for text in ["", "lo", "xx7k2p000010a000001", "lo7K2P00001a000001", "lo7k2p00001a00000-", "my-own-order-00001"]
+        {
             assert!(text.parse::<ClientOrderId>().is_err(), "{text}");
         }
     }
@@ -354,10 +338,6 @@ mod tests {
         assert_eq!(Epoch::next(None, now), Epoch(100));
         assert_eq!(Epoch::next(Some(Epoch(50)), now), Epoch(100));
         assert_eq!(Epoch::next(Some(Epoch(100)), now), Epoch(101));
-        assert_eq!(
-            Epoch::next(Some(Epoch(9)), Wall::from_millis(0)),
-            Epoch(10),
-            "a clock before 2026 does not repeat"
-        );
+        assert_eq!(Epoch::next(Some(Epoch(9)), Wall::from_millis(0)), Epoch(10), "a clock before 2026 does not repeat");
     }
 }

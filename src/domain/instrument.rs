@@ -84,12 +84,7 @@ impl Instrument {
         }
         let tick_lot_value = rules.tick.checked_mul(rules.lot)?;
         let exact = tick_lot_value.mul_ratio(Decimal::ONE.units(), rules.lot.units()) == Some(rules.tick);
-        (exact && tick_lot_value.is_positive()).then_some(Instrument {
-            id,
-            venue,
-            rules,
-            tick_lot_value,
-        })
+        (exact && tick_lot_value.is_positive()).then_some(Instrument { id, venue, rules, tick_lot_value })
     }
 
     /// Our symbol.
@@ -101,19 +96,13 @@ impl Instrument {
     pub fn price(&self, price: Decimal) -> Result<PriceTicks, OffGrid> {
         match price.steps_of(self.rules.tick) {
             Some((ticks, true)) => Ok(PriceTicks::new(ticks)),
-            _ => Err(OffGrid::Tick {
-                price,
-                tick: self.rules.tick,
-            }),
+            _ => Err(OffGrid::Tick { price, tick: self.rules.tick }),
         }
     }
 
     /// The nearest tick away from the market: down for a buy, up for a sell.
     pub fn price_away_from_market(&self, side: Side, price: Decimal) -> Result<PriceTicks, OffGrid> {
-        let refuse = || OffGrid::Tick {
-            price,
-            tick: self.rules.tick,
-        };
+        let refuse = || OffGrid::Tick { price, tick: self.rules.tick };
         let (ticks, exact) = price.steps_of(self.rules.tick).ok_or_else(refuse)?;
         let ticks = PriceTicks::new(ticks);
         match side {
@@ -129,10 +118,7 @@ impl Instrument {
 
     /// A quantity that must be a whole, non-negative number of lots.
     pub fn qty(&self, qty: Decimal) -> Result<Lots, OffGrid> {
-        let refuse = || OffGrid::Lot {
-            qty,
-            lot: self.rules.lot,
-        };
+        let refuse = || OffGrid::Lot { qty, lot: self.rules.lot };
         match qty.steps_of(self.rules.lot) {
             Some((lots, true)) => Lots::new(lots).ok_or_else(refuse),
             _ => Err(refuse()),
@@ -146,9 +132,7 @@ impl Instrument {
 
     /// Price times quantity, exactly; `None` when it does not fit.
     pub fn notional(&self, price: PriceTicks, qty: Lots) -> Option<Decimal> {
-        self.tick_lot_value
-            .checked_mul_int(price.count())?
-            .checked_mul_int(qty.count())
+        self.tick_lot_value.checked_mul_int(price.count())?.checked_mul_int(qty.count())
     }
 
     /// Whether the venue takes an order of this size at this price: smallest and largest quantity, smallest notional.
@@ -173,9 +157,7 @@ impl Instrument {
 }
 
 fn places(step: Decimal) -> usize {
-    step.to_string()
-        .split_once('.')
-        .map_or(0, |(_, fraction)| fraction.len())
+    step.to_string().split_once('.').map_or(0, |(_, fraction)| fraction.len())
 }
 
 /// What a venue can do and how long its news may take: constants of its codec (and of the paper exchange).
@@ -227,11 +209,7 @@ impl Catalogue {
     /// Adds a venue; `None` past 255.
     pub fn add_venue(&mut self, name: &str, traits: VenueTraits) -> Option<VenueId> {
         let id = VenueId(u8::try_from(self.venues.len()).ok()?);
-        self.venues.push(Venue {
-            id,
-            name: name.to_owned(),
-            traits,
-        });
+        self.venues.push(Venue { id, name: name.to_owned(), traits });
         Some(id)
     }
 
@@ -273,9 +251,7 @@ impl Catalogue {
 
     /// The instrument a venue calls by this symbol.
     pub fn find(&self, venue: VenueId, symbol: &Symbol) -> Option<&Instrument> {
-        self.instruments
-            .iter()
-            .find(|instrument| instrument.venue == venue && instrument.symbol() == symbol)
+        self.instruments.iter().find(|instrument| instrument.venue == venue && instrument.symbol() == symbol)
     }
 
     /// The venue of this name.
@@ -308,51 +284,27 @@ mod tests {
     #[test]
     fn a_price_between_ticks_is_refused_not_rounded() {
         let instrument = instrument();
-        assert_eq!(
-            instrument.price("64000.5".parse().unwrap()).unwrap(),
-            PriceTicks::new(128_001)
-        );
-        assert!(matches!(
-            instrument.price("64000.4".parse().unwrap()),
-            Err(OffGrid::Tick { .. })
-        ));
-        assert!(matches!(
-            instrument.qty("0.0015".parse().unwrap()),
-            Err(OffGrid::Lot { .. })
-        ));
-        assert!(matches!(
-            instrument.qty("-0.001".parse().unwrap()),
-            Err(OffGrid::Lot { .. })
-        ));
+        assert_eq!(instrument.price("64000.5".parse().unwrap()).unwrap(), PriceTicks::new(128_001));
+        assert!(matches!(instrument.price("64000.4".parse().unwrap()), Err(OffGrid::Tick { .. })));
+        assert!(matches!(instrument.qty("0.0015".parse().unwrap()), Err(OffGrid::Lot { .. })));
+        assert!(matches!(instrument.qty("-0.001".parse().unwrap()), Err(OffGrid::Lot { .. })));
     }
 
     #[test]
     fn rounding_goes_away_from_the_market() {
         let instrument = instrument();
         let price = "64000.3".parse().unwrap();
-        assert_eq!(
-            instrument.price_away_from_market(Side::Buy, price).unwrap(),
-            PriceTicks::new(128_000)
-        );
-        assert_eq!(
-            instrument.price_away_from_market(Side::Sell, price).unwrap(),
-            PriceTicks::new(128_001)
-        );
+        assert_eq!(instrument.price_away_from_market(Side::Buy, price).unwrap(), PriceTicks::new(128_000));
+        assert_eq!(instrument.price_away_from_market(Side::Sell, price).unwrap(), PriceTicks::new(128_001));
     }
 
     #[test]
     fn notional_is_exact_and_minimums_hold() {
         let instrument = instrument();
         let price = instrument.price("64000.5".parse().unwrap()).unwrap();
-        assert_eq!(
-            instrument.notional(price, Lots::new(3).unwrap()).unwrap().to_string(),
-            "192.0015"
-        );
+        assert_eq!(instrument.notional(price, Lots::new(3).unwrap()).unwrap().to_string(), "192.0015");
         assert!(instrument.takes(price, Lots::new(1).unwrap()));
-        assert!(
-            !instrument.takes(PriceTicks::new(10), Lots::new(1).unwrap()),
-            "5 USDT is the minimum"
-        );
+        assert!(!instrument.takes(PriceTicks::new(10), Lots::new(1).unwrap()), "5 USDT is the minimum");
         assert!(!instrument.takes(price, Lots::ZERO));
     }
 }

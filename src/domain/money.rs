@@ -173,10 +173,7 @@ impl FromStr for Decimal {
         let too_fine = || BadNumber::TooFine(clipped(text));
         let mut units: i128 = 0;
         for byte in whole.bytes().chain(fraction.bytes()) {
-            units = units
-                .checked_mul(10)
-                .and_then(|u| u.checked_add(i128::from(byte - b'0')))
-                .ok_or_else(too_fine)?;
+            units = units.checked_mul(10).and_then(|u| u.checked_add(i128::from(byte - b'0'))).ok_or_else(too_fine)?;
         }
         let missing = DECIMAL_PLACES - fraction.len() as u32;
         units = units.checked_mul(10_i128.pow(missing)).ok_or_else(too_fine)?;
@@ -286,15 +283,7 @@ mod tests {
 
     #[test]
     fn numbers_are_kept_to_the_last_digit() {
-        for text in [
-            "0",
-            "1",
-            "-1",
-            "0.000000000000000001",
-            "64000.5",
-            "-0.1",
-            "99999999999.123456789012345678",
-        ] {
+        for text in ["0", "1", "-1", "0.000000000000000001", "64000.5", "-0.1", "99999999999.123456789012345678"] {
             assert_eq!(decimal(text).to_string(), text);
         }
         assert_eq!(decimal("1.500").to_string(), "1.5");
@@ -304,18 +293,10 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_number_is_refused() {
-        for text in [
-            "", "-", ".", "1.", ".5", "1e5", "NaN", "inf", "+1", "1,0", " 1", "0x1", "--1", "1.2.3",
-        ] {
-            assert!(
-                matches!(text.parse::<Decimal>(), Err(BadNumber::NotANumber(_))),
-                "{text}"
-            );
+        for text in ["", "-", ".", "1.", ".5", "1e5", "NaN", "inf", "+1", "1,0", " 1", "0x1", "--1", "1.2.3"] {
+            assert!(matches!(text.parse::<Decimal>(), Err(BadNumber::NotANumber(_))), "{text}");
         }
-        assert!(matches!(
-            "0.0000000000000000001".parse::<Decimal>(),
-            Err(BadNumber::TooFine(_))
-        ));
+        assert!(matches!("0.0000000000000000001".parse::<Decimal>(), Err(BadNumber::TooFine(_))));
         assert!(matches!("9".repeat(40).parse::<Decimal>(), Err(BadNumber::TooFine(_))));
     }
 

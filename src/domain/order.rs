@@ -178,13 +178,7 @@ pub struct Create {
 impl Create {
     /// Brings together what must have happened before an order may leave.
     pub fn new(key: OrderKey, checked: Checked, sealed: Sealed, price: Decimal, qty: Decimal) -> Create {
-        Create {
-            key,
-            checked,
-            sealed,
-            price,
-            qty,
-        }
+        Create { key, checked, sealed, price, qty }
     }
 
     /// What was checked.
@@ -211,13 +205,17 @@ pub enum Outcome {
     Expired,
 }
 
-/// Where an order stands. A state carries only what exists in it; "the answer was lost" is a state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where an order stands; "the answer was lost" is a state. What outlives a state (the venue's id, what is filled) is
+/// kept on the order, because an ended order still needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
     /// Recorded, not sent.
     New,
-    /// Handed to a worker; no answer yet.
-    Sent,
+    /// Handed over; no answer yet.
+    Sent {
+        /// Whether a cancel was asked for meanwhile.
+        cancel_asked: bool,
+    },
     /// It left, no answer came: it may rest on the book. Only evidence ends this.
     Unknown {
         /// Since when.
@@ -226,15 +224,9 @@ pub enum OrderState {
         cancel_asked: bool,
     },
     /// On the book.
-    Resting {
-        /// The venue's id.
-        venue_order_id: VenueOrderId,
-    },
+    Resting,
     /// A cancel is under way and may still lose against a fill.
-    Canceling {
-        /// The venue's id, where we know it.
-        venue_order_id: Option<VenueOrderId>,
-    },
+    Canceling,
     /// Ended.
     Done(Outcome),
 }
@@ -244,10 +236,7 @@ impl OrderState {
     /// for limits too (see `counts_for_limits`) but cannot rest: nothing of it has left.
     pub fn is_open(&self) -> bool {
         match self {
-            OrderState::Sent
-            | OrderState::Unknown { .. }
-            | OrderState::Resting { .. }
-            | OrderState::Canceling { .. } => true,
+            OrderState::Sent { .. } | OrderState::Unknown { .. } | OrderState::Resting | OrderState::Canceling => true,
             OrderState::New | OrderState::Done(_) => false,
         }
     }
@@ -266,11 +255,11 @@ impl OrderState {
     pub fn name(&self, filled: Lots) -> StateName {
         match self {
             OrderState::New => StateName::New,
-            OrderState::Sent => StateName::Sent,
+            OrderState::Sent { .. } => StateName::Sent,
             OrderState::Unknown { .. } => StateName::Unknown,
-            OrderState::Resting { .. } if filled.is_zero() => StateName::Open,
-            OrderState::Resting { .. } => StateName::PartiallyFilled,
-            OrderState::Canceling { .. } => StateName::PendingCancel,
+            OrderState::Resting if filled.is_zero() => StateName::Open,
+            OrderState::Resting => StateName::PartiallyFilled,
+            OrderState::Canceling => StateName::PendingCancel,
             OrderState::Done(Outcome::Filled) => StateName::Filled,
             OrderState::Done(Outcome::Canceled) => StateName::Canceled,
             OrderState::Done(Outcome::Rejected) => StateName::Rejected,
@@ -439,16 +428,12 @@ mod tests {
 
     #[test]
     fn names_and_states_agree_about_the_end() {
-        let venue_order_id = VenueOrderId::new("1");
         let states = [
             OrderState::New,
-            OrderState::Sent,
-            OrderState::Unknown {
-                since: Boot::ZERO,
-                cancel_asked: false,
-            },
-            OrderState::Resting { venue_order_id },
-            OrderState::Canceling { venue_order_id: None },
+            OrderState::Sent { cancel_asked: false },
+            OrderState::Unknown { since: Boot::ZERO, cancel_asked: false },
+            OrderState::Resting,
+            OrderState::Canceling,
             OrderState::Done(Outcome::Filled),
             OrderState::Done(Outcome::Canceled),
             OrderState::Done(Outcome::Rejected),

@@ -58,9 +58,7 @@ impl Position {
         } else if qty.abs() <= self.qty.abs() {
             // Part or all of the position closes: its share of the cost comes out.
             let share = self.cost.mul_ratio(qty.units(), self.qty.units())?;
-            self.realised = self
-                .realised
-                .checked_sub(share.checked_mul_int(-1)?.checked_add(cost)?)?;
+            self.realised = self.realised.checked_sub(share.checked_mul_int(-1)?.checked_add(cost)?)?;
             self.cost = self.cost.checked_add(share)?;
             self.qty = self.qty.checked_add(qty)?;
             if self.qty.is_zero() {
@@ -93,11 +91,7 @@ impl Position {
 
     /// Average price of what is held; nothing when flat.
     pub fn average_price(&self) -> Option<Decimal> {
-        if self.qty.is_zero() {
-            None
-        } else {
-            self.cost.checked_div(self.qty)
-        }
+        if self.qty.is_zero() { None } else { self.cost.checked_div(self.qty) }
     }
 
     /// What the held quantity is worth at `mark`, with its sign.

@@ -286,10 +286,7 @@ pub struct RiskLimits {
 impl RiskLimits {
     /// The limits of a symbol.
     pub fn of(&self, symbol: &Symbol) -> &SymbolLimits {
-        self.symbols
-            .iter()
-            .find(|(name, _)| name == symbol)
-            .map_or(&self.general, |(_, limits)| limits)
+        self.symbols.iter().find(|(name, _)| name == symbol).map_or(&self.general, |(_, limits)| limits)
     }
 }
 

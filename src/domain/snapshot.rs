@@ -155,28 +155,14 @@ impl State {
             Record::Intent(intent) => self.open(intent, StateName::New),
             Record::Found(intent) => self.open(intent, StateName::Unknown),
             Record::Moved(moved) => self.moved(moved),
-            Record::Fill {
-                client_id,
-                venue,
-                symbol,
-                side,
-                base,
-                quote,
-                fill,
-            } => {
+            Record::Fill { client_id, venue, symbol, side, base, quote, fill } => {
                 self.fill(*client_id, venue, symbol, *side, (base, quote), fill);
             }
             Record::Cursor { venue, booked_to } => self.venue(venue).pass_cursor(*booked_to),
             Record::Balances { venue, balances } => self.venue(venue).balances.clone_from(balances),
             Record::Risk(risk) => self.risk = risk.clone(),
             Record::Strategy { name, letter, memory } => {
-                self.strategies.insert(
-                    name.clone(),
-                    SavedStrategy {
-                        letter: *letter,
-                        memory: memory.clone(),
-                    },
-                );
+                self.strategies.insert(name.clone(), SavedStrategy { letter: *letter, memory: memory.clone() });
             }
         }
     }
@@ -218,13 +204,7 @@ impl State {
             }
             return;
         }
-        match self
-            .orders
-            .recently_closed
-            .iter_mut()
-            .rev()
-            .find(|order| order.client_id == moved.client_id)
-        {
+        match self.orders.recently_closed.iter_mut().rev().find(|order| order.client_id == moved.client_id) {
             // A late fill turns CANCELED into FILLED; nothing else moves an ended order.
             Some(order) if moved.state.is_terminal() => order.take(moved),
             _ => self.misfits += 1,

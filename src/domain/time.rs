@@ -29,18 +29,12 @@ impl Boot {
 
     /// This point moved later.
     pub fn after(self, wait: Duration) -> Boot {
-        Boot(
-            self.0
-                .saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Boot(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// This point moved earlier, not before the start of the clock.
     pub fn before(self, wait: Duration) -> Boot {
-        Boot(
-            self.0
-                .saturating_sub(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Boot(self.0.saturating_sub(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// How long ago `earlier` was; nothing when it lies ahead.

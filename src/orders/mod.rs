@@ -1,1 +1,22 @@
-//! Ring 1. The order machine, the desk all three machines share, reconciliation and proof. Pure.
+//! Ring 1. The order machine, and the desk that all three machines share. Pure.
+//!
+//! Read in this order: `moves` (the table), `machine` (the orders), `desk` with its doors (`answers`, `intake`,
+//! `lists`, `cancels`, `doubts`, `restore`), then `sweep` and `proof`, which show that nothing of ours is left.
+//!
+//! Always holds: an order moves only as the table allows; a fill is booked once; `UNKNOWN` ends by evidence alone.
+//! Never does: I/O, clocks, chance.
+
+pub mod machine;
+pub mod moves;
+
+pub mod desk;
+
+mod answers;
+mod cancels;
+mod doubts;
+mod intake;
+pub mod lists;
+mod restore;
+
+pub mod proof;
+pub mod sweep;

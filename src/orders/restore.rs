@@ -1,0 +1,92 @@
+//! A desk from the state on disk: at a start, and after a panic in `Trade`, when memory may hold half a booking.
+//!
+//! Always holds: an intent without an outcome is `UNKNOWN`; what was booked is not booked again.
+
+use super::desk::{Desk, Identity};
+use super::machine::Order;
+use crate::domain::ids::VenueId;
+use crate::domain::instrument::Catalogue;
+use crate::domain::money::Lots;
+use crate::domain::order::{Lsn, OrderKey, OrderState, Outcome, StateName};
+use crate::domain::snapshot::{SavedOrder, State};
+use crate::domain::time::Stamp;
+
+impl Desk {
+    /// The desk a state describes. The second part are open orders of venues that nobody configured any more: they
+    /// cannot be watched, so whoever restores must say so.
+    pub fn restore(
+        catalogue: Catalogue,
+        identity: Identity,
+        state: &State,
+        first_request: u64,
+        at: Stamp,
+    ) -> (Desk, Vec<SavedOrder>) {
+        let mut desk = Desk::new(catalogue, identity, state.journal_seq, first_request);
+        let mut unwatched = Vec::new();
+        for (name, saved) in &state.venues {
+            let Some(venue) = desk.catalogue.venue_named(name).map(|venue| venue.id) else {
+                continue;
+            };
+            let account = &mut desk.accounts[usize::from(venue.0)];
+            account.booked_to = saved.booked_to;
+            account.balances.clone_from(&saved.balances);
+            for (trade, booked_at) in &saved.recent_trades {
+                desk.orders.claim_trade(venue, trade, *booked_at);
+            }
+            for (symbol, position) in &saved.positions {
+                let instrument = desk.instrument_for(venue, symbol);
+                desk.positions.insert(instrument, position.clone());
+            }
+        }
+        for saved in state.orders.open.values().chain(&state.orders.recently_closed) {
+            let venue = desk.catalogue.venue_named(&saved.venue).map(|venue| venue.id);
+            let taken = venue.is_some_and(|venue| desk.restore_order(venue, saved, at));
+            if !taken && !saved.state.is_terminal() {
+                unwatched.push(saved.clone());
+            }
+        }
+        (desk, unwatched)
+    }
+
+    fn restore_order(&mut self, venue: VenueId, saved: &SavedOrder, at: Stamp) -> bool {
+        let shape = (saved.side, saved.price, saved.qty);
+        let Some(terms) = self.terms_on_grid(venue, &saved.symbol, shape, saved.time_in_force) else {
+            return false;
+        };
+        let filled = self.catalogue.instrument(terms.instrument).qty(saved.filled).unwrap_or(Lots::ZERO);
+        let state = match saved.state {
+            StateName::New | StateName::Sent | StateName::Unknown => {
+                OrderState::Unknown { since: at.boot, cancel_asked: false }
+            }
+            StateName::Open | StateName::PartiallyFilled => OrderState::Resting,
+            StateName::PendingCancel => OrderState::Canceling,
+            StateName::Filled => OrderState::Done(Outcome::Filled),
+            StateName::Canceled => OrderState::Done(Outcome::Canceled),
+            StateName::Rejected => OrderState::Done(Outcome::Rejected),
+            StateName::Expired => OrderState::Done(Outcome::Expired),
+        };
+        let order = Order {
+            key: OrderKey {
+                venue,
+                symbol: saved.symbol.clone(),
+                client_id: saved.client_id,
+                venue_order_id: saved.venue_order_id.clone(),
+            },
+            terms,
+            state,
+            filled,
+            venue_filled: filled,
+            // Not 0: its size is what we asked for, not what a fill told.
+            intent: Lsn(1),
+            checked: None,
+            handed_over_at: at.boot,
+            changed_at: at.boot,
+            reason: saved.reason.clone(),
+        };
+        let (id, arrives_by) = (order.id(), self.arrives_by(&order));
+        if matches!(state, OrderState::Unknown { .. }) {
+            self.doubts.raise(id, at.boot, arrives_by);
+        }
+        self.orders.insert(order)
+    }
+}
