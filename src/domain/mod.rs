@@ -16,4 +16,5 @@ pub mod report;
 pub mod request;
 pub mod settings;
 pub mod snapshot;
+pub mod stop;
 pub mod time;

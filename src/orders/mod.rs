@@ -19,4 +19,5 @@ pub mod lists;
 mod restore;
 
 pub mod proof;
+pub mod status;
 pub mod sweep;

@@ -1,0 +1,462 @@
+//! `Start`: everything that must be true before the first order (design 4), as a machine.
+//!
+//! Always holds: nothing is created here; trading begins only after every venue has told its instruments, its clock,
+//! what the account holds, every fill we missed and every order of ours, and nothing of an earlier run is in doubt.
+//! Never does: begin trading on a guess. What it cannot get in time ends in a stop that names it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::action::{Action, Level};
+use crate::domain::command::{Command, CommandAnswer};
+use crate::domain::event::Event;
+use crate::domain::ids::{ClientOrderId, Instance, StrategyLetter, VenueId};
+use crate::domain::order::StateName;
+use crate::domain::record::{Record, RiskState};
+use crate::domain::request::Call;
+use crate::domain::settings::{Mode, OnStart, StartSettings, StrategySettings, VenueSettings};
+use crate::domain::snapshot::{SavedOrder, SavedStrategy};
+use crate::domain::time::{Boot, Stamp};
+use crate::orders::desk::{Desk, Note};
+use crate::orders::status;
+use crate::orders::sweep::{Before, Progress as SweepProgress, Sweep};
+
+/// A venue that has not told all in this time is not there.
+const START_BUDGET: Duration = Duration::from_secs(60);
+/// Before a question that got no answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Signatures and deadlines need a clock at least this close to the venue's.
+const CLOCK_OFFSET_MAX_MS: i64 = 1_000;
+/// What `status` says meanwhile.
+const PHASE: &str = "starting: reading the accounts";
+
+/// What a start begins with.
+pub struct Begin {
+    /// Restored from the state on disk.
+    pub desk: Desk,
+    /// How far creates of an earlier process may still be on their way.
+    pub before: Before,
+    /// Open orders at venues nobody configured any more.
+    pub unwatched: Vec<SavedOrder>,
+    /// The operator's policy.
+    pub settings: StartSettings,
+    /// The venues, for their symbols.
+    pub venues: Vec<VenueSettings>,
+    /// The strategies, for their letters.
+    pub strategies: Vec<StrategySettings>,
+    /// Letters and memories of earlier runs.
+    pub saved_strategies: BTreeMap<String, SavedStrategy>,
+    /// The risk gate's memory.
+    pub risk: RiskState,
+    /// What the store mended or noticed while loading.
+    pub remarks: Vec<String>,
+}
+
+/// What trading begins with.
+pub struct Ready {
+    /// Every order and position, known and proved.
+    pub desk: Desk,
+    /// A strategy's letter, by name.
+    pub letters: BTreeMap<String, StrategyLetter>,
+    /// What strategies want to find again.
+    pub memories: BTreeMap<String, serde_json::Value>,
+    /// Orders of earlier runs that were open on disk when this start began; some may have ended since.
+    pub leftovers: BTreeSet<ClientOrderId>,
+    /// The risk gate's memory.
+    pub risk: RiskState,
+}
+
+/// Where a start stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not there yet.
+    Busy,
+    /// Trading may begin: `into_ready`.
+    Ready,
+    /// It may not: why, and what to do. `into_parts` for the stop.
+    Failed(String),
+}
+
+#[derive(Clone, Debug)]
+struct VenueStart {
+    id: VenueId,
+    name: String,
+    symbols: BTreeSet<String>,
+    asked_at: Option<Boot>,
+    has_instruments: bool,
+    has_clock: bool,
+    has_balances: bool,
+    sweep: Option<Sweep>,
+    books_began: Option<Boot>,
+    is_done: bool,
+    last_trouble: String,
+}
+
+/// The start.
+pub struct Start {
+    desk: Desk,
+    before: Before,
+    unwatched: Vec<SavedOrder>,
+    settings: StartSettings,
+    strategies: Vec<StrategySettings>,
+    saved_strategies: BTreeMap<String, SavedStrategy>,
+    risk: RiskState,
+    remarks: Vec<String>,
+    venues: Vec<VenueStart>,
+    deadline: Boot,
+    has_begun: bool,
+    leftovers: BTreeSet<ClientOrderId>,
+    n_missed_fills: u32,
+    strangers: BTreeMap<Instance, Vec<String>>,
+    letters: BTreeMap<String, StrategyLetter>,
+    failure: Option<String>,
+}
+
+impl Start {
+    /// Takes over a restored desk.
+    pub fn new(begin: Begin, at: Stamp) -> Start {
+        let venues = begin
+            .venues
+            .iter()
+            .filter_map(|settings| {
+                let id = begin.desk.catalogue.venue_named(&settings.name)?.id;
+                Some(VenueStart {
+                    id,
+                    name: settings.name.clone(),
+                    symbols: settings.symbols.iter().map(|symbol| symbol.as_str().to_owned()).collect(),
+                    asked_at: None,
+                    has_instruments: false,
+                    has_clock: false,
+                    has_balances: false,
+                    sweep: None,
+                    books_began: None,
+                    is_done: false,
+                    last_trouble: "no answer yet".into(),
+                })
+            })
+            .collect();
+        Start {
+            leftovers: begin.desk.orders.open().map(|order| order.id()).collect(),
+            desk: begin.desk,
+            before: begin.before,
+            unwatched: begin.unwatched,
+            settings: begin.settings,
+            strategies: begin.strategies,
+            saved_strategies: begin.saved_strategies,
+            risk: begin.risk,
+            remarks: begin.remarks,
+            venues,
+            deadline: at.boot.after(START_BUDGET),
+            has_begun: false,
+            n_missed_fills: 0,
+            strangers: BTreeMap::new(),
+            letters: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    /// One cycle.
+    pub fn cycle(&mut self, at: Stamp, events: &[Event], out: &mut Vec<Action>) {
+        if !self.has_begun {
+            self.begin(at, out);
+        }
+        for event in events {
+            self.desk.take(at, event, out);
+            if let Event::Command(id, command) = event {
+                out.push(Action::Answer(*id, self.answer(at, command)));
+            }
+        }
+        self.desk.work(at, out);
+        self.hear_notes(out);
+        let mut venues = std::mem::take(&mut self.venues);
+        for venue in &mut venues {
+            self.advance(at, venue, out);
+        }
+        self.venues = venues;
+        self.desk.work(at, out);
+        self.hear_notes(out);
+        if self.failure.is_none() && at.boot >= self.deadline && !self.is_complete() {
+            self.failure = Some(self.lateness());
+        }
+    }
+
+    /// Where it stands.
+    pub fn progress(&self) -> Progress {
+        match &self.failure {
+            Some(why) => Progress::Failed(why.clone()),
+            None if self.is_complete() => Progress::Ready,
+            None => Progress::Busy,
+        }
+    }
+
+    /// Hands over to trading. Only after `Progress::Ready`.
+    pub fn into_ready(self, out: &mut Vec<Action>) -> Ready {
+        self.say_what_was_found(out);
+        let memories = self.saved_strategies.iter().map(|(name, saved)| (name.clone(), saved.memory.clone())).collect();
+        Ready { desk: self.desk, letters: self.letters, memories, leftovers: self.leftovers, risk: self.risk }
+    }
+
+    /// Hands over to a stop, from wherever it stands: the desk, how far creates may be on their way, and what nobody watches.
+    pub fn into_parts(self) -> (Desk, Before, Vec<SavedOrder>) {
+        (self.desk, self.before, self.unwatched)
+    }
+
+    fn begin(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        self.has_begun = true;
+        for remark in self.remarks.drain(..) {
+            out.push(Action::Say(Level::Warn, remark));
+        }
+        self.desk.record(Record::Epoch { epoch: self.desk.identity.epoch, at: at.wall }, out);
+        if !self.unwatched.is_empty() {
+            let names: Vec<_> =
+                self.unwatched.iter().map(|order| format!("{} at {}", order.client_id, order.venue)).collect();
+            self.failure = Some(format!(
+                "{} open orders belong to venues that are not in the configuration ({}). Add the venue again, or cancel them by hand and start with a new state directory",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+        if let Err(why) = self.give_letters(out) {
+            self.failure = Some(why);
+        }
+        if !self.leftovers.is_empty() {
+            let n = self.leftovers.len();
+            out.push(Action::Say(Level::Warn, format!("The run before left {n} orders that are or may be open")));
+            for order in self.desk.orders.open() {
+                out.push(Action::Say(Level::Info, format!("  - {}", status::order_words(&self.desk, order))));
+            }
+        }
+    }
+
+    /// A letter for each strategy: its own of earlier runs, else one that no other name ever had.
+    fn give_letters(&mut self, out: &mut Vec<Action>) -> Result<(), String> {
+        let mut taken: BTreeSet<StrategyLetter> =
+            self.saved_strategies.values().filter_map(|saved| StrategyLetter::from_char(saved.letter)).collect();
+        for strategy in &self.strategies {
+            let saved = self.saved_strategies.get(&strategy.name);
+            if let Some(letter) = saved.and_then(|saved| StrategyLetter::from_char(saved.letter)) {
+                self.letters.insert(strategy.name.clone(), letter);
+                continue;
+            }
+            let free = (0..).map_while(StrategyLetter::nth).find(|letter| !taken.contains(letter));
+            let Some(letter) = free else {
+                return Err(format!(
+                    "no letter is left for strategy {}: 36 names have been used in this state directory. Start with a new one",
+                    strategy.name
+                ));
+            };
+            taken.insert(letter);
+            self.letters.insert(strategy.name.clone(), letter);
+            let (name, letter) = (strategy.name.clone(), letter.as_char());
+            self.desk.record(Record::Strategy { name, letter, memory: serde_json::Value::Null }, out);
+        }
+        Ok(())
+    }
+
+    fn hear_notes(&mut self, out: &mut Vec<Action>) {
+        for note in self.desk.take_notes() {
+            match note {
+                Note::Found(id) => {
+                    self.leftovers.insert(id);
+                    out.push(Action::Say(
+                        Level::Warn,
+                        format!("Found {id} on the book: ours, and not in the state on disk"),
+                    ));
+                }
+                Note::Filled { .. } => self.n_missed_fills += 1,
+                Note::Listed(venue) => self.hear_listing(venue),
+                Note::ListingFailed(venue, why) | Note::FillsFailed(venue, why) | Note::AskFailed(venue, _, why) => {
+                    self.trouble(venue, &why);
+                }
+                Note::Instruments(venue, _) => self.with(venue, |at_venue| at_venue.has_instruments = true),
+                Note::Balances(venue) => self.with(venue, |at_venue| at_venue.has_balances = true),
+                Note::ClockOffset(venue, offset_ms, error) => self.hear_clock(venue, offset_ms, error),
+                Note::Moved { .. } | Note::CreateRefused(..) | Note::CancelFailed(..) | Note::FillsComplete(_) => {}
+            }
+        }
+    }
+
+    fn with(&mut self, venue: VenueId, change: impl FnOnce(&mut VenueStart)) {
+        if let Some(at_venue) = self.venues.iter_mut().find(|at_venue| at_venue.id == venue) {
+            change(at_venue);
+        }
+    }
+
+    fn trouble(&mut self, venue: VenueId, why: &str) {
+        self.with(venue, |at_venue| why.clone_into(&mut at_venue.last_trouble));
+    }
+
+    fn hear_clock(&mut self, venue: VenueId, offset_ms: i64, error: Duration) {
+        let sure_ms = i64::try_from(error.as_millis()).unwrap_or(i64::MAX);
+        if offset_ms.abs().saturating_sub(sure_ms) > CLOCK_OFFSET_MAX_MS {
+            self.failure = Some(format!(
+                "this machine's clock and that of {} differ by {offset_ms} ms; at most {CLOCK_OFFSET_MAX_MS} ms are allowed. Mend the clock (NTP)",
+                self.desk.catalogue.venue(venue).name
+            ));
+        }
+        self.with(venue, |at_venue| at_venue.has_clock = true);
+    }
+
+    /// `lo` orders of an instance that is neither ours nor named: someone else of our kind works on this account.
+    fn hear_listing(&mut self, venue: VenueId) {
+        let Some(listed) = self.desk.account(venue).last_listed() else { return };
+        for (instance, ids) in &listed.strangers {
+            if !self.settings.other_instances.contains(instance) {
+                self.strangers.insert(*instance, ids.clone());
+            }
+        }
+        if self.desk.identity.mode == Mode::Live && !self.strangers.is_empty() {
+            let names: Vec<_> = self.strangers.iter().map(|(name, ids)| format!("{name}: {}", ids.join(" "))).collect();
+            self.failure = Some(format!(
+                "orders of another lastorders instance rest on this account ({}). If that instance is alive and meant to be here, name it in [start] other_instances; if it is you with a lost state directory, set instance to it",
+                names.join("; ")
+            ));
+        }
+    }
+
+    /// Moves one venue on as far as its answers allow.
+    fn advance(&mut self, at: Stamp, venue: &mut VenueStart, out: &mut Vec<Action>) {
+        if venue.is_done || self.failure.is_some() {
+            return;
+        }
+        let told_all = venue.has_instruments && venue.has_clock && venue.has_balances;
+        if !told_all {
+            if venue.asked_at.is_none_or(|asked| at.boot >= asked.after(ASK_AGAIN)) {
+                venue.asked_at = Some(at.boot);
+                let open_questions = [
+                    (venue.has_instruments, Call::Instruments),
+                    (venue.has_clock, Call::Time),
+                    (venue.has_balances, Call::Balances),
+                ];
+                for (_, call) in open_questions.into_iter().filter(|(is_answered, _)| !is_answered) {
+                    self.desk.ask_account(at, venue.id, call, out);
+                }
+            }
+            return;
+        }
+        if let Err(why) = self.check_symbols(venue) {
+            self.failure = Some(why);
+            return;
+        }
+        venue.is_done = match (self.desk.identity.mode, self.settings.on_start) {
+            (Mode::DryRun, _) => true,
+            (_, OnStart::Cancel) => self.sweep(at, venue, out),
+            (_, OnStart::Adopt) => self.read_books(at, venue, out),
+        };
+    }
+
+    fn check_symbols(&self, venue: &VenueStart) -> Result<(), String> {
+        let known: BTreeSet<_> = self
+            .desk
+            .catalogue
+            .instruments()
+            .iter()
+            .filter(|instrument| instrument.venue == venue.id && instrument.rules.tradable)
+            .map(|instrument| instrument.symbol().as_str())
+            .collect();
+        let unknown: Vec<_> =
+            venue.symbols.iter().map(String::as_str).filter(|symbol| !known.contains(symbol)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "venue {} does not trade {} now; it trades {}. Change `symbols`, or wait until it does",
+            venue.name,
+            unknown.join(", "),
+            known.into_iter().take(20).collect::<Vec<_>>().join(", ")
+        ))
+    }
+
+    /// `on_start = "cancel"`: whatever earlier runs left goes, and the venue shows that it is gone.
+    fn sweep(&mut self, at: Stamp, venue: &mut VenueStart, out: &mut Vec<Action>) -> bool {
+        let sweep = venue.sweep.get_or_insert_with(|| Sweep::new(venue.id, at, self.before, &self.desk));
+        matches!(sweep.pass(at, &mut self.desk, out), SweepProgress::Proved(_))
+    }
+
+    /// `on_start = "adopt"`: complete books, and nothing in doubt.
+    fn read_books(&mut self, at: Stamp, venue: &mut VenueStart, out: &mut Vec<Action>) -> bool {
+        let began = *venue.books_began.get_or_insert(at.boot);
+        let account = self.desk.account(venue.id);
+        let is_listed = account.last_listed().is_some_and(|listed| listed.started.boot >= began);
+        let has_fills = account.fills_complete().is_some_and(|started| started >= began);
+        let owes = self.desk.orders.owed_at(venue.id).next().is_some();
+        let in_doubt = self
+            .desk
+            .orders
+            .open_at(venue.id)
+            .any(|order| matches!(order.state_name(), StateName::Unknown | StateName::Sent));
+        if !is_listed {
+            self.desk.list(at, venue.id, out);
+        }
+        if !has_fills {
+            self.desk.fetch_fills(at, venue.id, out);
+        }
+        is_listed && has_fills && !owes && !in_doubt && !self.desk.has_doubts()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.failure.is_none() && self.has_begun && self.venues.iter().all(|venue| venue.is_done)
+    }
+
+    fn lateness(&self) -> String {
+        let late: Vec<_> = self
+            .venues
+            .iter()
+            .filter(|venue| !venue.is_done)
+            .map(|venue| format!("{} ({})", venue.name, venue.last_trouble))
+            .collect();
+        format!(
+            "no complete and settled books within {} s from {}. Check that the venue can be reached, then start again",
+            START_BUDGET.as_secs(),
+            late.join(", ")
+        )
+    }
+
+    fn say_what_was_found(&self, out: &mut Vec<Action>) {
+        let outcome = |wanted: StateName| {
+            let is = |id: &&ClientOrderId| self.desk.orders.get(**id).is_some_and(|order| order.state_name() == wanted);
+            self.leftovers.iter().filter(is).count()
+        };
+        if !self.leftovers.is_empty() || self.n_missed_fills > 0 {
+            out.push(Action::Say(
+                Level::Info,
+                format!(
+                    "Leftovers of earlier runs: {} orders, of them {} cancelled now, {} filled, {} never reached the book, {} still open; {} missed fills booked",
+                    self.leftovers.len(),
+                    outcome(StateName::Canceled),
+                    outcome(StateName::Filled),
+                    outcome(StateName::Rejected),
+                    self.desk.orders.n_open(),
+                    self.n_missed_fills
+                ),
+            ));
+        }
+        for (instance, ids) in &self.strangers {
+            out.push(Action::Say(
+                Level::Warn,
+                format!(
+                    "{} orders of another lastorders instance ({instance}) rest on this account; they are left alone",
+                    ids.len()
+                ),
+            ));
+        }
+    }
+
+    fn answer(&self, at: Stamp, command: &Command) -> CommandAnswer {
+        match command {
+            Command::Status => CommandAnswer {
+                ok: true,
+                text: status::text(&self.desk, PHASE),
+                data: status::data(&self.desk, at, PHASE, false),
+            },
+            Command::Stop | Command::Restart => {
+                CommandAnswer { ok: true, text: "stopping".into(), data: serde_json::Value::Null }
+            }
+            Command::Pause { .. } | Command::Resume | Command::CancelAll => CommandAnswer {
+                ok: false,
+                text: "not yet: the start is still reading the accounts; try again in a moment".into(),
+                data: serde_json::Value::Null,
+            },
+        }
+    }
+}
