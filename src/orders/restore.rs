@@ -12,8 +12,7 @@ use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::time::Stamp;
 
 impl Desk {
-    /// The desk a state describes. The second part are open orders of venues that nobody configured any more: they
-    /// cannot be watched, so whoever restores must say so.
+    /// The desk a state describes, from what is known of the venues now. See `load` for the second part.
     pub fn restore(
         catalogue: Catalogue,
         identity: Identity,
@@ -22,6 +21,15 @@ impl Desk {
         at: Stamp,
     ) -> (Desk, Vec<SavedOrder>) {
         let mut desk = Desk::new(catalogue, identity, state.journal_seq, first_request);
+        let unwatched = desk.load(state, at);
+        (desk, unwatched)
+    }
+
+    /// Takes in what a state knows. Once, and after the venues told their instruments: an order on an instrument
+    /// nobody knows yet gets an implied grid for good. Gives back open orders of venues that nobody configured any
+    /// more: they cannot be watched, so whoever loads must say so.
+    pub fn load(&mut self, state: &State, at: Stamp) -> Vec<SavedOrder> {
+        let desk = self;
         let mut unwatched = Vec::new();
         for (name, saved) in &state.venues {
             let Some(venue) = desk.catalogue.venue_named(name).map(|venue| venue.id) else {
@@ -29,7 +37,9 @@ impl Desk {
             };
             let account = &mut desk.accounts[usize::from(venue.0)];
             account.booked_to = saved.booked_to;
-            account.balances.clone_from(&saved.balances);
+            if account.balances.is_empty() {
+                account.balances.clone_from(&saved.balances);
+            }
             for (trade, booked_at) in &saved.recent_trades {
                 desk.orders.claim_trade(venue, trade, *booked_at);
             }
@@ -45,7 +55,7 @@ impl Desk {
                 unwatched.push(saved.clone());
             }
         }
-        (desk, unwatched)
+        unwatched
     }
 
     fn restore_order(&mut self, venue: VenueId, saved: &SavedOrder, at: Stamp) -> bool {

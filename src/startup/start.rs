@@ -13,9 +13,10 @@ use crate::domain::event::Event;
 use crate::domain::ids::{ClientOrderId, Instance, StrategyLetter, VenueId};
 use crate::domain::order::StateName;
 use crate::domain::record::{Record, RiskState};
+
 use crate::domain::request::Call;
 use crate::domain::settings::{Mode, OnStart, StartSettings, StrategySettings, VenueSettings};
-use crate::domain::snapshot::{SavedOrder, SavedStrategy};
+use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::time::{Boot, Stamp};
 use crate::orders::desk::{Desk, Note};
 use crate::orders::status;
@@ -32,24 +33,20 @@ const PHASE: &str = "starting: reading the accounts";
 
 /// What a start begins with.
 pub struct Begin {
-    /// Restored from the state on disk.
+    /// Knows the venues, and no order yet.
     pub desk: Desk,
-    /// How far creates of an earlier process may still be on their way.
-    pub before: Before,
-    /// Open orders at venues nobody configured any more.
-    pub unwatched: Vec<SavedOrder>,
+    /// What the disk knows.
+    pub state: State,
     /// The operator's policy.
     pub settings: StartSettings,
     /// The venues, for their symbols.
     pub venues: Vec<VenueSettings>,
     /// The strategies, for their letters.
     pub strategies: Vec<StrategySettings>,
-    /// Letters and memories of earlier runs.
-    pub saved_strategies: BTreeMap<String, SavedStrategy>,
-    /// The risk gate's memory.
-    pub risk: RiskState,
     /// What the store mended or noticed while loading.
     pub remarks: Vec<String>,
+    /// The disk cannot tell how the run before ended (no state, or a damaged one).
+    pub is_suspicious: bool,
 }
 
 /// What trading begins with.
@@ -95,13 +92,13 @@ struct VenueStart {
 /// The start.
 pub struct Start {
     desk: Desk,
-    before: Before,
+    state: State,
+    before: Option<Before>,
     unwatched: Vec<SavedOrder>,
     settings: StartSettings,
     strategies: Vec<StrategySettings>,
-    saved_strategies: BTreeMap<String, SavedStrategy>,
-    risk: RiskState,
     remarks: Vec<String>,
+    is_suspicious: bool,
     venues: Vec<VenueStart>,
     deadline: Boot,
     has_begun: bool,
@@ -136,15 +133,15 @@ impl Start {
             })
             .collect();
         Start {
-            leftovers: begin.desk.orders.open().map(|order| order.id()).collect(),
+            leftovers: BTreeSet::new(),
             desk: begin.desk,
-            before: begin.before,
-            unwatched: begin.unwatched,
+            state: begin.state,
+            before: None,
+            unwatched: Vec::new(),
             settings: begin.settings,
             strategies: begin.strategies,
-            saved_strategies: begin.saved_strategies,
-            risk: begin.risk,
             remarks: begin.remarks,
+            is_suspicious: begin.is_suspicious,
             venues,
             deadline: at.boot.after(START_BUDGET),
             has_begun: false,
@@ -161,13 +158,18 @@ impl Start {
             self.begin(at, out);
         }
         for event in events {
-            self.desk.take(at, event, out);
+            // What is pushed before the state is loaded would be taken for the order of a stranger. It comes again:
+            // in the listing and the list of fills that follow.
+            if self.before.is_some() || !matches!(event, Event::Order(..) | Event::Fill(..)) {
+                self.desk.take(at, event, out);
+            }
             if let Event::Command(id, command) = event {
                 out.push(Action::Answer(*id, self.answer(at, command)));
             }
         }
         self.desk.work(at, out);
         self.hear_notes(out);
+        self.load_in_turn(at, out);
         let mut venues = std::mem::take(&mut self.venues);
         for venue in &mut venues {
             self.advance(at, venue, out);
@@ -192,13 +194,28 @@ impl Start {
     /// Hands over to trading. Only after `Progress::Ready`.
     pub fn into_ready(self, out: &mut Vec<Action>) -> Ready {
         self.say_what_was_found(out);
-        let memories = self.saved_strategies.iter().map(|(name, saved)| (name.clone(), saved.memory.clone())).collect();
-        Ready { desk: self.desk, letters: self.letters, memories, leftovers: self.leftovers, risk: self.risk }
+        let memories = self.state.strategies.iter().map(|(name, saved)| (name.clone(), saved.memory.clone())).collect();
+        Ready { desk: self.desk, letters: self.letters, memories, leftovers: self.leftovers, risk: self.state.risk }
     }
 
     /// Hands over to a stop, from wherever it stands: the desk, how far creates may be on their way, and what nobody watches.
-    pub fn into_parts(self) -> (Desk, Before, Vec<SavedOrder>) {
-        (self.desk, self.before, self.unwatched)
+    pub fn into_parts(mut self, at: Stamp) -> (Desk, Before, Vec<SavedOrder>) {
+        let before = self.load(at);
+        (self.desk, before, self.unwatched)
+    }
+
+    /// Takes in what the disk knows, once. A state that ends with open orders was not left by a clean stop: then
+    /// someone else's creates may still be on their way.
+    fn load(&mut self, at: Stamp) -> Before {
+        if let Some(before) = self.before {
+            return before;
+        }
+        self.unwatched = self.desk.load(&self.state, at);
+        self.leftovers = self.desk.orders.open().map(|order| order.id()).collect();
+        let was_clean = self.leftovers.is_empty() && self.unwatched.is_empty() && !self.is_suspicious;
+        let before = if was_clean { Before::ThisProcess } else { Before::Unseen(at.boot) };
+        self.before = Some(before);
+        before
     }
 
     fn begin(&mut self, at: Stamp, out: &mut Vec<Action>) {
@@ -207,6 +224,17 @@ impl Start {
             out.push(Action::Say(Level::Warn, remark));
         }
         self.desk.record(Record::Epoch { epoch: self.desk.identity.epoch, at: at.wall }, out);
+        if let Err(why) = self.give_letters(out) {
+            self.failure = Some(why);
+        }
+    }
+
+    /// Loads the state as soon as every venue has told its instruments.
+    fn load_in_turn(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        if self.before.is_some() || !self.venues.iter().all(|venue| venue.has_instruments) {
+            return;
+        }
+        self.load(at);
         if !self.unwatched.is_empty() {
             let names: Vec<_> =
                 self.unwatched.iter().map(|order| format!("{} at {}", order.client_id, order.venue)).collect();
@@ -215,9 +243,6 @@ impl Start {
                 names.len(),
                 names.join(", ")
             ));
-        }
-        if let Err(why) = self.give_letters(out) {
-            self.failure = Some(why);
         }
         if !self.leftovers.is_empty() {
             let n = self.leftovers.len();
@@ -231,9 +256,9 @@ impl Start {
     /// A letter for each strategy: its own of earlier runs, else one that no other name ever had.
     fn give_letters(&mut self, out: &mut Vec<Action>) -> Result<(), String> {
         let mut taken: BTreeSet<StrategyLetter> =
-            self.saved_strategies.values().filter_map(|saved| StrategyLetter::from_char(saved.letter)).collect();
+            self.state.strategies.values().filter_map(|saved| StrategyLetter::from_char(saved.letter)).collect();
         for strategy in &self.strategies {
-            let saved = self.saved_strategies.get(&strategy.name);
+            let saved = self.state.strategies.get(&strategy.name);
             if let Some(letter) = saved.and_then(|saved| StrategyLetter::from_char(saved.letter)) {
                 self.letters.insert(strategy.name.clone(), letter);
                 continue;
@@ -334,13 +359,14 @@ impl Start {
             }
             return;
         }
+        let Some(before) = self.before else { return };
         if let Err(why) = self.check_symbols(venue) {
             self.failure = Some(why);
             return;
         }
         venue.is_done = match (self.desk.identity.mode, self.settings.on_start) {
             (Mode::DryRun, _) => true,
-            (_, OnStart::Cancel) => self.sweep(at, venue, out),
+            (_, OnStart::Cancel) => self.sweep(at, venue, before, out),
             (_, OnStart::Adopt) => self.read_books(at, venue, out),
         };
     }
@@ -368,8 +394,8 @@ impl Start {
     }
 
     /// `on_start = "cancel"`: whatever earlier runs left goes, and the venue shows that it is gone.
-    fn sweep(&mut self, at: Stamp, venue: &mut VenueStart, out: &mut Vec<Action>) -> bool {
-        let sweep = venue.sweep.get_or_insert_with(|| Sweep::new(venue.id, at, self.before, &self.desk));
+    fn sweep(&mut self, at: Stamp, venue: &mut VenueStart, before: Before, out: &mut Vec<Action>) -> bool {
+        let sweep = venue.sweep.get_or_insert_with(|| Sweep::new(venue.id, at, before, &self.desk));
         matches!(sweep.pass(at, &mut self.desk, out), SweepProgress::Proved(_))
     }
 
