@@ -1,0 +1,260 @@
+//! What the market looks like: the newest best prices of every instrument, on our grid.
+//!
+//! Always holds: a bid lies below its ask, both are positive and on the instrument's ticks, and the middle is exact
+//! (a count of half ticks). A quote that breaks this is refused whole; what was known before stays, and ages.
+//! Never does: guess a side that is not quoted, or judge how old is too old.
+
+use std::time::Duration;
+
+use crate::domain::event::Quote;
+use crate::domain::ids::{InstrumentId, Symbol, VenueId};
+use crate::domain::instrument::{Instrument, OffGrid};
+use crate::domain::money::{Decimal, PriceTicks};
+use crate::domain::time::Boot;
+
+/// The best price of one side and what stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// At.
+    pub price: PriceTicks,
+    /// How much, of everyone.
+    pub qty: Decimal,
+}
+
+/// Both best prices of an instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The best buyer.
+    pub bid: Touch,
+    /// The best seller; always above the bid.
+    pub ask: Touch,
+}
+
+impl Spread {
+    /// The middle as a count of half ticks: bid plus ask. Fits, because `Market::take` refuses what would not.
+    pub fn middle_half_ticks(&self) -> i64 {
+        self.bid.price.count().saturating_add(self.ask.price.count())
+    }
+}
+
+/// Why a quote is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("quote of {symbol} ignored: {why}; the price known before stays and ages")]
+pub struct BadQuote {
+    /// Of what.
+    pub symbol: Symbol,
+    /// What is wrong.
+    pub why: QuoteFault,
+}
+
+/// What is wrong with a quote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteFault {
+    /// A price between ticks: our rules of the instrument are not the venue's any more.
+    #[error("{0}")]
+    OffGrid(OffGrid),
+    /// A price or a quantity that is not above zero.
+    #[error("{0} is not above zero")]
+    NotPositive(Decimal),
+    /// A bid at or above the ask.
+    #[error("the bid {bid} does not lie below the ask {ask}")]
+    Crossed {
+        /// The bid.
+        bid: Decimal,
+        /// The ask.
+        ask: Decimal,
+    },
+    /// Prices whose middle cannot be kept exactly.
+    #[error("the prices are too large to keep exactly")]
+    TooLarge,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    bid: Option<Touch>,
+    ask: Option<Touch>,
+    mark: Option<Decimal>,
+    at: Boot,
+}
+
+/// The newest best prices, by instrument.
+#[derive(Clone, Debug, Default)]
+pub struct Market {
+    known: Vec<Option<Known>>,
+    venues: Vec<Option<VenueId>>,
+}
+
+impl Market {
+    /// Takes a quote in. Says whether it changed anything but the age.
+    pub fn take(&mut self, at: Boot, instrument: &Instrument, quote: &Quote) -> Result<bool, BadQuote> {
+        let refuse = |why| BadQuote {
+            symbol: instrument.symbol().clone(),
+            why,
+        };
+        let bid = touch(instrument, quote.bid).map_err(refuse)?;
+        let ask = touch(instrument, quote.ask).map_err(refuse)?;
+        let mark = match (bid, ask) {
+            (Some(bid), Some(ask)) if bid.price >= ask.price => {
+                return Err(refuse(QuoteFault::Crossed {
+                    bid: instrument.price_of(bid.price),
+                    ask: instrument.price_of(ask.price),
+                }));
+            }
+            (Some(bid), Some(ask)) => {
+                let middle = middle(instrument, bid.price, ask.price);
+                Some(middle.ok_or_else(|| refuse(QuoteFault::TooLarge))?)
+            }
+            _ => None,
+        };
+        let place = usize::from(instrument.id.0);
+        if self.known.len() <= place {
+            self.known.resize(place + 1, None);
+            self.venues.resize(place + 1, None);
+        }
+        self.venues[place] = Some(instrument.venue);
+        let before = self.known[place].unwrap_or_default();
+        self.known[place] = Some(Known {
+            bid,
+            ask,
+            mark: mark.or(before.mark),
+            at,
+        });
+        Ok((before.bid, before.ask) != (bid, ask))
+    }
+
+    /// A venue's prices are no longer fed: nothing is quoted there until it is. Marks stay, for the books.
+    pub fn forget(&mut self, venue: VenueId) {
+        for (known, owner) in self.known.iter_mut().zip(&self.venues) {
+            if let (Some(known), true) = (known.as_mut(), *owner == Some(venue)) {
+                (known.bid, known.ask) = (None, None);
+            }
+        }
+    }
+
+    /// The best buyer.
+    pub fn bid(&self, instrument: InstrumentId) -> Option<Touch> {
+        self.of(instrument)?.bid
+    }
+
+    /// The best seller.
+    pub fn ask(&self, instrument: InstrumentId) -> Option<Touch> {
+        self.of(instrument)?.ask
+    }
+
+    /// Both best prices; nothing while one side is not quoted.
+    pub fn spread(&self, instrument: InstrumentId) -> Option<Spread> {
+        let known = self.of(instrument)?;
+        Some(Spread {
+            bid: known.bid?,
+            ask: known.ask?,
+        })
+    }
+
+    /// The middle as a price to value positions at. Outlives the quotes it came from: a position does not become
+    /// worthless because a stream broke.
+    pub fn mark(&self, instrument: InstrumentId) -> Option<Decimal> {
+        self.of(instrument)?.mark
+    }
+
+    /// How long ago the last quote came in.
+    pub fn age(&self, at: Boot, instrument: InstrumentId) -> Option<Duration> {
+        Some(at.since(self.of(instrument)?.at))
+    }
+
+    fn of(&self, instrument: InstrumentId) -> Option<&Known> {
+        self.known.get(usize::from(instrument.0))?.as_ref()
+    }
+}
+
+fn touch(instrument: &Instrument, quoted: Option<(Decimal, Decimal)>) -> Result<Option<Touch>, QuoteFault> {
+    let Some((price, qty)) = quoted else {
+        return Ok(None);
+    };
+    for number in [price, qty] {
+        if !number.is_positive() {
+            return Err(QuoteFault::NotPositive(number));
+        }
+    }
+    let price = instrument.price(price).map_err(QuoteFault::OffGrid)?;
+    Ok(Some(Touch { price, qty }))
+}
+
+fn middle(instrument: &Instrument, bid: PriceTicks, ask: PriceTicks) -> Option<Decimal> {
+    let half_ticks = bid.count().checked_add(ask.count())?;
+    instrument.rules.tick.checked_mul_int(half_ticks)?.mul_ratio(1, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{BTC, catalogue, decimal, quote};
+    use super::*;
+
+    #[test]
+    fn the_middle_between_two_ticks_is_exact() {
+        let (catalogue, mut market) = (catalogue(), Market::default());
+        let changed = market.take(Boot::ZERO, catalogue.instrument(BTC), &quote("100", "100.5"));
+        assert_eq!(changed, Ok(true));
+        assert_eq!(market.spread(BTC).unwrap().middle_half_ticks(), 401);
+        assert_eq!(market.mark(BTC), Some(decimal("100.25")));
+    }
+
+    #[test]
+    fn a_quote_that_cannot_be_is_refused_and_the_old_one_ages() {
+        let (catalogue, mut market) = (catalogue(), Market::default());
+        let instrument = catalogue.instrument(BTC);
+        market
+            .take(Boot::from_nanos(5), instrument, &quote("100", "101"))
+            .unwrap();
+        let before = market.spread(BTC);
+        let huge = "4611686018427387904";
+        for (bid, ask, word) in [
+            ("100.3", "101", "not a multiple of the tick"),
+            ("100", "101.1", "not a multiple of the tick"),
+            ("101", "101", "below the ask"),
+            ("102", "101", "below the ask"),
+            ("0", "101", "not above zero"),
+            ("-1", "101", "not above zero"),
+            (huge, huge, "multiple of the tick"),
+        ] {
+            let refused = market
+                .take(Boot::from_nanos(9), instrument, &quote(bid, ask))
+                .unwrap_err();
+            assert!(refused.to_string().contains(word), "{refused}");
+            assert!(refused.to_string().contains("BTC-USDT"), "{refused}");
+        }
+        let mut empty_level = quote("100", "101");
+        empty_level.bid = Some((decimal("100"), Decimal::ZERO));
+        assert!(market.take(Boot::from_nanos(9), instrument, &empty_level).is_err());
+        assert_eq!(market.spread(BTC), before);
+        assert_eq!(market.age(Boot::from_nanos(9), BTC), Some(Duration::from_nanos(4)));
+    }
+
+    #[test]
+    fn the_same_quote_again_only_renews_the_age() {
+        let (catalogue, mut market) = (catalogue(), Market::default());
+        let instrument = catalogue.instrument(BTC);
+        market
+            .take(Boot::from_nanos(5), instrument, &quote("100", "101"))
+            .unwrap();
+        assert_eq!(
+            market.take(Boot::from_nanos(9), instrument, &quote("100", "101")),
+            Ok(false)
+        );
+        assert_eq!(market.age(Boot::from_nanos(9), BTC), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn one_side_alone_is_no_market_but_the_mark_stays() {
+        let (catalogue, mut market) = (catalogue(), Market::default());
+        let instrument = catalogue.instrument(BTC);
+        market.take(Boot::ZERO, instrument, &quote("100", "101")).unwrap();
+        let mut one_sided = quote("99", "101");
+        one_sided.ask = None;
+        market.take(Boot::ZERO, instrument, &one_sided).unwrap();
+        assert_eq!(market.spread(BTC), None);
+        assert_eq!(market.bid(BTC).unwrap().price, instrument.price(decimal("99")).unwrap());
+        assert_eq!(market.mark(BTC), Some(decimal("100.5")));
+        market.forget(instrument.venue);
+        assert_eq!((market.bid(BTC), market.mark(BTC)), (None, Some(decimal("100.5"))));
+    }
+}
