@@ -1,1 +1,416 @@
-//! Ring 1. Requests waiting: priority, rate budget, reserve for cancels. Pure.
+//! Ring 1. Requests waiting for a worker: priority, rate budgets, a reserve for cancels. Pure.
+//!
+//! Two budgets a venue. The *cancel* budget counts orders as the venue bills them (`VenueTraits::cancels_per_second`
+//! and `cancel_burst`) and nothing else may draw from it. The *request* budget counts requests of every kind, for
+//! venues that bill them together (`limit_requests`; no limit until it is told); creates and reads must leave a fifth
+//! of it, so a cancel always finds room. What a budget cannot foresee, the venue says: `Later` moves the next request
+//! of that class, a long wait (a ban, maintenance) moves every class.
+//!
+//! Always holds:
+//! - Every request that is pushed comes out exactly once: to be sent, unsent with a reason, or by `shut_gate`. Nothing
+//!   is merged or dropped, because each request's answer is awaited.
+//! - More urgent first (`Call::urgency`), first in first out within a class. One exception: after `OVERTAKEN_MAX`
+//!   requests have passed a waiting read, the oldest read goes next, out of the reserve if need be. So a stream of
+//!   cancels cannot starve the reads that tell whether they worked; reads cost cancels at most one in nine.
+//! - After the gate is shut no create goes out, whatever is pushed.
+//! - Risk comes off before it goes on: no create leaves for a venue while a cancel waits there, whatever it waits for.
+//!   Reads are not held up by a class that must wait; they draw from another budget.
+//!
+//! Full: creates beyond `CREATES_MAX` and reads beyond `READS_MAX` are handed back and end unsent. Cancels are never
+//! handed back; the order machine bounds them, since it asks one cancel at a time for each order we own.
+//!
+//! Never does: split a cancel batch (the machine decides sizes; one larger than the budget waits for a full bucket and
+//! leaves a debt), retry, read a clock, or hold a cancel or a read back for its `not_after`: late they do no harm.
+
+mod bucket;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use bucket::{Bucket, Share};
+
+use crate::domain::ids::VenueId;
+use crate::domain::instrument::{Catalogue, VenueTraits};
+use crate::domain::request::{Answer, Answered, Call, Facts, Request, RequestId, Urgency};
+use crate::domain::time::Boot;
+
+/// Creates that may wait at one venue.
+pub const CREATES_MAX: usize = 16_384;
+/// Reads (everything but creates and cancels) that may wait at one venue.
+pub const READS_MAX: usize = 16_384;
+/// More urgent requests that may pass a waiting class of reads before it is its turn.
+pub const OVERTAKEN_MAX: u32 = 8;
+/// A `Later` of at least this long is meant for all traffic: rate windows are seconds, bans and maintenance minutes.
+pub const BAN_WAIT_MIN: Duration = Duration::from_secs(30);
+
+/// The classes, most urgent first.
+const CLASSES: [Urgency; 4] = [Urgency::Cancel, Urgency::Resolve, Urgency::Books, Urgency::Create];
+
+/// What a worker may be given. At least two workers of a venue take `NoCreates`, so that a flood of creates never
+/// leaves a cancel without a hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Anything.
+    Any,
+    /// Cancels and reads.
+    NoCreates,
+}
+
+/// The gate as the caller read it just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Orders may leave.
+    Open,
+    /// Nothing that can raise exposure starts any more.
+    Shut,
+}
+
+/// Why a request ends unsent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// A create whose `not_after` passed while it waited.
+    Expired,
+    /// A create after the gate was shut.
+    GateShut,
+    /// The queue of its class is full.
+    Full,
+}
+
+impl Unsent {
+    /// In words, for `Answered::NotSent`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Unsent::Expired => "it waited past its deadline and was not sent",
+            Unsent::GateShut => "the gate was shut before it was sent",
+            Unsent::Full => "too many requests wait for this venue, it was not sent",
+        }
+    }
+}
+
+/// What to do for an idle worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Hand this over.
+    Go(Box<Request>),
+    /// This one ends without being sent: answer it `NotSent` and ask again.
+    Unsent(Box<Request>, Unsent),
+    /// Something waits, but nothing may go before this.
+    Wait {
+        /// Ask again then, or after the next push or answer.
+        until: Boot,
+    },
+    /// Nothing waits for this lane.
+    Empty,
+}
+
+/// Requests waiting, venue by venue.
+#[derive(Debug)]
+pub struct Outbox {
+    venues: Vec<Waiting>,
+    /// Classes of the requests that workers hold, to know what a `Later` is about.
+    handed_out: BTreeMap<RequestId, Urgency>,
+    gate: Gate,
+    arrivals: u64,
+    last_at: Boot,
+}
+
+impl Outbox {
+    /// An empty outbox with full budgets for every venue of the catalogue.
+    pub fn new(catalogue: &Catalogue) -> Outbox {
+        let venues = catalogue.venues().iter();
+        Outbox {
+            venues: venues.map(|venue| Waiting::new(&venue.traits)).collect(),
+            handed_out: BTreeMap::new(),
+            gate: Gate::Open,
+            arrivals: 0,
+            last_at: Boot::ZERO,
+        }
+    }
+
+    /// Tells the budget that all requests of a venue share; 0 a second is no limit.
+    pub fn limit_requests(&mut self, venue: VenueId, requests_per_second: u32, burst: u32) {
+        self.waiting(venue).requests = Bucket::new(requests_per_second, burst);
+    }
+
+    /// Takes a request in, or hands it back to end unsent.
+    pub fn push(&mut self, request: Box<Request>) -> Result<(), (Box<Request>, Unsent)> {
+        let class = request.call.urgency();
+        if request.call.raises_exposure() && self.gate == Gate::Shut {
+            return Err((request, Unsent::GateShut));
+        }
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        let waiting = self.waiting(request.venue);
+        if waiting.is_full(class) {
+            return Err((request, Unsent::Full));
+        }
+        if class == Urgency::Create {
+            waiting.create_deadlines.insert((request.not_after, arrival));
+            waiting.creates.insert(arrival, request);
+        } else {
+            waiting.queue(class).push_back(request);
+        }
+        Ok(())
+    }
+
+    /// The next request for an idle worker of a venue.
+    pub fn next(&mut self, at: Boot, venue: VenueId, lane: Lane, gate: Gate) -> Next {
+        self.last_at = self.last_at.max(at);
+        let at = self.last_at;
+        if gate == Gate::Shut {
+            self.gate = Gate::Shut;
+        }
+        let gate = self.gate;
+        let waiting = self.waiting(venue);
+        if let Some((request, why)) = waiting.take_unsent(at, gate) {
+            return Next::Unsent(request, why);
+        }
+        let mut until = waiting.first_deadline();
+        // A class that was passed too often comes first; otherwise the order of urgency.
+        let due = CLASSES.into_iter().filter(|class| waiting.is_due(*class));
+        let turns: Vec<(Urgency, Share)> = due
+            .map(|class| (class, Share::Whole))
+            .chain(CLASSES.map(|class| (class, share_of(class))))
+            .collect();
+        for (class, share) in turns {
+            let held = lane == Lane::NoCreates || waiting.n_waiting(Urgency::Cancel) > 0;
+            if class == Urgency::Create && held {
+                continue;
+            }
+            let Some(ready) = waiting.ready_at(at, class, share) else {
+                continue;
+            };
+            if ready <= at
+                && let Some(request) = waiting.take(at, class)
+            {
+                self.handed_out.insert(request.id, class);
+                return Next::Go(request);
+            }
+            until = Some(until.map_or(ready, |until| until.min(ready)));
+        }
+        until.map_or(Next::Empty, |until| Next::Wait { until })
+    }
+
+    /// Learns from an answer. To be called with every answer a worker brings.
+    pub fn answered(&mut self, at: Boot, answer: &Answer) {
+        let class = self.handed_out.remove(&answer.id);
+        let Some(wait) = longest_wait(&answer.answered) else {
+            return;
+        };
+        let not_before = at.after(wait);
+        let waiting = self.waiting(answer.venue);
+        for (place, other) in CLASSES.into_iter().enumerate() {
+            // An answer to something we did not hand out says nothing about its class: the careful reading is "all".
+            if class.is_none_or(|class| class == other) || wait >= BAN_WAIT_MIN {
+                waiting.not_before[place] = waiting.not_before[place].max(not_before);
+            }
+        }
+    }
+
+    /// Shuts the gate for good and gives back every create that waits, oldest first, to end unsent.
+    pub fn shut_gate(&mut self) -> Vec<Request> {
+        self.gate = Gate::Shut;
+        let mut creates = BTreeMap::new();
+        for waiting in &mut self.venues {
+            waiting.create_deadlines.clear();
+            creates.append(&mut waiting.creates);
+        }
+        creates.into_values().map(|request| *request).collect()
+    }
+
+    /// How many requests of a class wait at a venue.
+    pub fn n_waiting(&self, venue: VenueId, class: Urgency) -> usize {
+        self.venues
+            .get(usize::from(venue.0))
+            .map_or(0, |waiting| waiting.n_waiting(class))
+    }
+
+    /// Requests that workers hold and have not answered.
+    pub fn n_handed_out(&self) -> usize {
+        self.handed_out.len()
+    }
+
+    /// Until when a venue wants no request of a class; in the past when it takes them.
+    pub fn not_before(&self, venue: VenueId, class: Urgency) -> Boot {
+        self.venues
+            .get(usize::from(venue.0))
+            .map_or(Boot::ZERO, |waiting| waiting.not_before[place_of(class)])
+    }
+
+    /// The venue's queue. A venue that joined the catalogue after us gets one without limits.
+    fn waiting(&mut self, venue: VenueId) -> &mut Waiting {
+        let place = usize::from(venue.0);
+        while self.venues.len() <= place {
+            self.venues.push(Waiting::unlimited());
+        }
+        &mut self.venues[place]
+    }
+}
+
+/// What waits for one venue.
+#[derive(Debug)]
+struct Waiting {
+    cancels: Bucket,
+    requests: Bucket,
+    /// The queues of cancels and the two kinds of reads.
+    queues: [VecDeque<Box<Request>>; 3],
+    /// Creates by arrival, so that one can expire out of the middle.
+    creates: BTreeMap<u64, Box<Request>>,
+    create_deadlines: BTreeSet<(Boot, u64)>,
+    /// By class: not before this, as the venue asked.
+    not_before: [Boot; 4],
+    /// By class: more urgent requests that went out while one of this class waited.
+    overtaken: [u32; 4],
+}
+
+impl Waiting {
+    fn new(traits: &VenueTraits) -> Waiting {
+        Waiting {
+            cancels: Bucket::new(traits.cancels_per_second, traits.cancel_burst),
+            ..Waiting::unlimited()
+        }
+    }
+
+    fn unlimited() -> Waiting {
+        Waiting {
+            cancels: Bucket::new(0, 0),
+            requests: Bucket::new(0, 0),
+            queues: Default::default(),
+            creates: BTreeMap::new(),
+            create_deadlines: BTreeSet::new(),
+            not_before: [Boot::ZERO; 4],
+            overtaken: [0; 4],
+        }
+    }
+
+    /// The queue of a class that is not `Create`.
+    fn queue(&mut self, class: Urgency) -> &mut VecDeque<Box<Request>> {
+        // Creates have their own map; the last place here belongs to `Books`.
+        &mut self.queues[place_of(class).min(2)]
+    }
+
+    fn n_waiting(&self, class: Urgency) -> usize {
+        match class {
+            Urgency::Create => self.creates.len(),
+            Urgency::Cancel | Urgency::Resolve | Urgency::Books => self.queues[place_of(class)].len(),
+        }
+    }
+
+    fn is_full(&self, class: Urgency) -> bool {
+        match class {
+            Urgency::Cancel => false,
+            Urgency::Create => self.creates.len() >= CREATES_MAX,
+            Urgency::Resolve | Urgency::Books => {
+                self.n_waiting(Urgency::Resolve) + self.n_waiting(Urgency::Books) >= READS_MAX
+            }
+        }
+    }
+
+    /// A create that can never go any more.
+    fn take_unsent(&mut self, at: Boot, gate: Gate) -> Option<(Box<Request>, Unsent)> {
+        if gate == Gate::Shut {
+            let (arrival, request) = self.creates.pop_first()?;
+            self.create_deadlines.remove(&(request.not_after, arrival));
+            return Some((request, Unsent::GateShut));
+        }
+        let &(not_after, arrival) = self.create_deadlines.first()?;
+        if at <= not_after {
+            return None;
+        }
+        self.create_deadlines.pop_first();
+        let request = self.creates.remove(&arrival)?;
+        Some((request, Unsent::Expired))
+    }
+
+    /// When the next create expires: the moment after its last good one.
+    fn first_deadline(&self) -> Option<Boot> {
+        let &(not_after, _) = self.create_deadlines.first()?;
+        (not_after < Boot::NEVER).then(|| not_after.after(Duration::from_nanos(1)))
+    }
+
+    fn is_due(&self, class: Urgency) -> bool {
+        matches!(class, Urgency::Resolve | Urgency::Books)
+            && self.overtaken[place_of(class)] >= OVERTAKEN_MAX
+            && self.n_waiting(class) > 0
+    }
+
+    fn head(&self, class: Urgency) -> Option<&Request> {
+        match class {
+            Urgency::Create => self.creates.values().next().map(Box::as_ref),
+            Urgency::Cancel | Urgency::Resolve | Urgency::Books => {
+                self.queues[place_of(class)].front().map(Box::as_ref)
+            }
+        }
+    }
+
+    /// When the oldest of a class may go; `None` when none waits.
+    fn ready_at(&self, at: Boot, class: Urgency, share: Share) -> Option<Boot> {
+        let head = self.head(class)?;
+        let by_cancels = self.cancels.ready_at(at, n_cancels(&head.call), Share::Whole);
+        let by_requests = self.requests.ready_at(at, 1, share);
+        Some(by_cancels.max(by_requests).max(self.not_before[place_of(class)]))
+    }
+
+    fn take(&mut self, at: Boot, class: Urgency) -> Option<Box<Request>> {
+        let request = match class {
+            Urgency::Create => {
+                let (arrival, request) = self.creates.pop_first()?;
+                self.create_deadlines.remove(&(request.not_after, arrival));
+                request
+            }
+            Urgency::Cancel | Urgency::Resolve | Urgency::Books => self.queue(class).pop_front()?,
+        };
+        self.cancels.take(at, n_cancels(&request.call));
+        self.requests.take(at, 1);
+        for other in CLASSES {
+            let passed = other > class && self.n_waiting(other) > 0;
+            let count = &mut self.overtaken[place_of(other)];
+            *count = if passed { count.saturating_add(1) } else { *count };
+        }
+        self.overtaken[place_of(class)] = 0;
+        Some(request)
+    }
+}
+
+fn place_of(class: Urgency) -> usize {
+    match class {
+        Urgency::Cancel => 0,
+        Urgency::Resolve => 1,
+        Urgency::Books => 2,
+        Urgency::Create => 3,
+    }
+}
+
+fn share_of(class: Urgency) -> Share {
+    match class {
+        Urgency::Cancel => Share::Whole,
+        Urgency::Resolve | Urgency::Books | Urgency::Create => Share::Common,
+    }
+}
+
+/// What a call draws from the cancel budget.
+fn n_cancels(call: &Call) -> u64 {
+    match call {
+        Call::Cancel(_) => 1,
+        Call::CancelBatch(keys) => keys.len() as u64,
+        Call::Create(_)
+        | Call::Query(_)
+        | Call::History(_)
+        | Call::ListOpen(_)
+        | Call::ListFills(..)
+        | Call::Balances
+        | Call::Instruments
+        | Call::Time => 0,
+    }
+}
+
+/// The longest wait an answer asks for, itself or in an item of its batch.
+fn longest_wait(answered: &Answered) -> Option<Duration> {
+    match answered {
+        Answered::Later { wait, .. } => Some(*wait),
+        Answered::Done(Facts::Batch(items)) => items.values().filter_map(longest_wait).max(),
+        Answered::Done(_) | Answered::Refused(_) | Answered::NotSent(_) | Answered::Unknown(_) => None,
+    }
+}
