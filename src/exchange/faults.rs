@@ -120,13 +120,13 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// A request of this kind.
-    #[serde(untagged)]
-    Ask(AskKind),
     /// A push of an order's state.
     OrderPush,
     /// A push of a fill.
     FillPush,
+    /// A request of this kind.
+    #[serde(untagged)]
+    Ask(AskKind),
 }
 
 /// What a plan waits for.

@@ -7,8 +7,7 @@
 //! # Format
 //!
 //! Every line: `{"seq":7,"t_ms":1795169472123,"kind":"...",...,"sum":"89abcdef"}`. `t_ms` is when it happened (model
-//! time, milliseconds since 1970). `sum` is the CRC-32 of the line's bytes before `,"sum"`; a line without `sum` is
-//! taken as it is. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
+//! time, milliseconds since 1970). `sum` is the CRC-32 of the line's bytes before `,"sum"`. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
 //! `order_id` the venue's; times in requests end in `_us` and are microseconds.
 //!
 //! | kind | says | fields |
@@ -214,11 +213,10 @@ impl Entry {
         const TAIL: usize = ",\"sum\":\"89abcdef\"}".len();
         let cut = text.len().saturating_sub(TAIL);
         let tail = text.get(cut..).unwrap_or_default();
-        if let Some(sum) = tail.strip_prefix(",\"sum\":\"").and_then(|rest| rest.strip_suffix("\"}")) {
-            let found = format!("{:08x}", crc32(&text.as_bytes()[..cut]));
-            if found != sum {
-                return Err(format!("its checksum is {found} where it says {sum}"));
-            }
+        let sum = tail.strip_prefix(",\"sum\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        let found = format!("{:08x}", crc32(&text.as_bytes()[..cut]));
+        if sum != Some(found.as_str()) {
+            return Err(format!("its checksum should be {found} and is {}", sum.unwrap_or("missing")));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
@@ -245,12 +243,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
         let decoded = std::str::from_utf8(line)
             .map_err(|error| error.to_string())
             .and_then(Entry::decode);
-        let entry = match decoded {
-            Ok(entry) => entry,
-            // A last line of rubbish is the torn block of a crash; anywhere else it is damage.
-            Err(_) if index + 1 == pieces.len() => break,
-            Err(why) => return Err(damaged(why)),
-        };
+        let entry = decoded.map_err(damaged)?;
         if let Some(last) = entries.last()
             && last.seq.checked_add(1) != Some(entry.seq)
         {

@@ -1,0 +1,546 @@
+//! From the ledger back to a venue, and the beginning of a fresh ledger.
+//!
+//! Always holds: open orders with their place in line, fills, balances, contracts, ids, requests still to be carried
+//! out late, cancels under way and the dead man's switches come back. Random faults and delays begin a new sequence.
+//! Never does: bring back what lay on the wire: an answer that was not delivered is lost.
+
+use std::collections::BTreeMap;
+
+use super::answers::{Emit, FillView, Reason};
+use super::asks::{AccountId, Ask, Micros, Ticket};
+use super::book::Owner;
+use super::ledger::{self, BadLedger, Line, Who};
+use super::money::{AMOUNT_MAX, Purse};
+use super::setup::{Listing, Setup};
+use super::trading::fill_line;
+use super::venue::{Account, Due, Exchange, Filled, Late, Life, Order};
+use crate::domain::ids::Symbol;
+use crate::domain::money::Decimal;
+
+/// A venue that came back.
+#[derive(Debug)]
+pub struct Restored {
+    /// The venue, at the moment of its last line. Let it [`Exchange::catch_up`] before anyone talks to it.
+    pub exchange: Exchange,
+    /// How much of the file is whole: cut it here before anything is appended.
+    pub whole_bytes: usize,
+    /// How many bytes of a torn last line follow.
+    pub torn_bytes: usize,
+}
+
+/// What the lines add up to.
+struct Fold {
+    exchange: Exchange,
+    /// Requests, until it is clear that they are not to be carried out late.
+    asked: Option<(u64, Ticket, AccountId, Ask)>,
+    /// Orders in the order they joined the book.
+    rested: Vec<u64>,
+    ready: bool,
+    /// Holders whose balances the ledger knows.
+    holders: BTreeMap<AccountId, ()>,
+}
+
+type Folded = Result<(), String>;
+
+impl Exchange {
+    /// The venue whose ledger this is. `setup` gives limits, delays and faults; instruments and accounts it names and the
+    /// ledger does not know are opened, those only the ledger knows are kept.
+    pub fn restore(setup: Setup, ledger: &[u8]) -> Result<Restored, BadLedger> {
+        let whole = ledger::read(ledger)?;
+        let Some(last) = whole.entries.last() else {
+            return Err(BadLedger::Unfinished);
+        };
+        let (last_seq, salt) = (last.seq, last.seq);
+        let mut fold = Fold {
+            exchange: Exchange::bare(setup, salt),
+            asked: None,
+            rested: Vec::new(),
+            ready: false,
+            holders: BTreeMap::new(),
+        };
+        for (index, entry) in whole.entries.into_iter().enumerate() {
+            let at = entry.at();
+            let first = index == 0;
+            let folded = if first && !matches!(entry.line, Line::Meta { .. }) {
+                Err("a ledger begins with its `meta` line".to_owned())
+            } else {
+                fold.line(at, entry.line)
+            };
+            folded.map_err(|why| BadLedger::Line { line: index + 1, why })?;
+            fold.exchange.now = fold.exchange.now.max(at);
+        }
+        if !fold.ready {
+            return Err(BadLedger::Unfinished);
+        }
+        fold.exchange.last_seq = last_seq;
+        Ok(Restored {
+            exchange: fold.finish(),
+            whole_bytes: whole.bytes,
+            torn_bytes: ledger.len() - whole.bytes,
+        })
+    }
+
+    /// The beginning of a fresh ledger that stands for everything so far; write it whole, then let it take the old one's
+    /// place. Lines that `advance` hands out later belong after it.
+    pub fn checkpoint_lines(&mut self) -> Vec<String> {
+        // Lines not handed out yet tell of what these already stand for.
+        self.out.retain(|emit| !matches!(emit, Emit::Ledger(_)));
+        let mut lines = vec![(
+            self.now,
+            Line::Meta {
+                version: ledger::VERSION,
+                seed: self.setup.seed,
+                symbols: self.pits.iter().map(|pit| pit.symbol.clone()).collect(),
+                orders: self.last_order,
+                trades: self.last_trade,
+                requests: self.last_request,
+            },
+        )];
+        self.order_lines(&mut lines);
+        self.late_lines(&mut lines);
+        for (&account, holder) in &self.accounts {
+            let time_ms = holder.countdown.map(Micros::millis);
+            if time_ms.is_some() {
+                lines.push((self.now, Line::Countdown { account, time_ms }));
+            }
+            self.holder_lines(&account.to_string(), &holder.purse, &mut lines);
+        }
+        self.holder_lines("crowd", &self.crowd, &mut lines);
+        self.holder_lines("fees", &self.fees, &mut lines);
+        for place in 0..self.pits.len() {
+            lines.push((self.now, self.market_line(place)));
+        }
+        lines.push((self.now, Line::Ready {}));
+        lines.into_iter().map(|(at, line)| self.line_at(at, line)).collect()
+    }
+
+    /// Orders, their remembered fills, their ends.
+    fn order_lines(&self, lines: &mut Vec<(Micros, Line)>) {
+        let mut fills: Vec<(AccountId, &Filled)> = Vec::new();
+        let mut listed_lots: BTreeMap<u64, i64> = BTreeMap::new();
+        for (&account, holder) in &self.accounts {
+            for filled in &holder.fills {
+                fills.push((account, filled));
+                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no)) {
+                    let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
+                    *listed_lots.entry(order.no).or_default() += lots;
+                }
+            }
+        }
+        fills.sort_by_key(|(_, filled)| (filled.trade, !filled.view.maker));
+        for order in self.orders.values() {
+            let listed = listed_lots.get(&order.no).copied().unwrap_or(0);
+            lines.push((order.created_at, self.accepted_line(order, order.filled_lots - listed)));
+        }
+        lines.extend(fills.into_iter().map(|(account, filled)| (filled.view.at, fill_line(account, filled))));
+        for order in self.closed.iter().filter_map(|no| self.orders.get(no)) {
+            if let Life::Closed(at, reason) = order.life {
+                let filled = self.grids[order.pit].qty(order.filled_lots);
+                let who = order.who();
+                lines.push((at, Line::Closed { who, reason, filled }));
+            }
+        }
+        let mut resting: Vec<(u64, &Order)> = Vec::new();
+        for order in self.orders.values() {
+            if let Life::Resting(rank) = order.life {
+                resting.push((rank, order));
+            }
+        }
+        resting.sort_by_key(|(rank, order)| (order.pit, *rank));
+        for (_, order) in resting {
+            lines.push((order.created_at, Line::Resting { who: order.who() }));
+            if let Some((due, reason)) = order.canceling {
+                let time_ms = due.millis();
+                let who = order.who();
+                lines.push((self.now, Line::Canceling { who, time_ms, reason }));
+            }
+        }
+    }
+
+    fn late_lines(&self, lines: &mut Vec<(Micros, Line)>) {
+        for (&request, late) in &self.late {
+            let (ticket, account) = (late.ticket, late.account);
+            lines.push((
+                late.arrived,
+                Line::Request {
+                    request,
+                    ticket,
+                    account,
+                    ask: late.ask.clone(),
+                },
+            ));
+            lines.push((
+                late.arrived,
+                Line::Fault {
+                    fault: super::faults::Fault::LateExecution { after_ms: None }.word().to_owned(),
+                    on: super::faults::Place::Ask(late.ask.kind()),
+                    account,
+                    request: Some(request),
+                    ticket: Some(ticket),
+                    client_ids: Vec::new(),
+                    time_ms: Some(late.due.millis()),
+                },
+            ));
+        }
+    }
+
+    fn holder_lines(&self, holder: &str, purse: &Purse, lines: &mut Vec<(Micros, Line)>) {
+        for (asset, coin) in &purse.coins {
+            lines.push((
+                self.now,
+                Line::Balance {
+                    holder: holder.to_owned(),
+                    asset: asset.to_string(),
+                    total: coin.total,
+                },
+            ));
+        }
+        for (&place, contract) in &purse.contracts {
+            lines.push((
+                self.now,
+                Line::Position {
+                    holder: holder.to_owned(),
+                    symbol: self.pits[place].symbol.clone(),
+                    lots: contract.lots,
+                    cost: contract.cost,
+                },
+            ));
+        }
+    }
+}
+
+impl Fold {
+    fn line(&mut self, at: Micros, line: Line) -> Folded {
+        match line {
+            Line::Meta {
+                version,
+                symbols,
+                orders,
+                trades,
+                requests,
+                seed: _,
+            } => self.meta(version, &symbols, [orders, trades, requests]),
+            Line::Request {
+                request,
+                ticket,
+                account,
+                ask,
+            } => {
+                self.exchange.last_request = self.exchange.last_request.max(request);
+                self.asked = Some((request, ticket, account, ask));
+                Ok(())
+            }
+            Line::Fault {
+                fault,
+                request: Some(request),
+                time_ms: Some(time_ms),
+                ..
+            } if fault == "late_execution" => self.late(at, request, time_ms),
+            Line::Executed { request } => {
+                self.exchange.late.remove(&request);
+                Ok(())
+            }
+            Line::Accepted { .. } => self.accepted(at, line),
+            Line::Resting { who } => {
+                let order = self.order(&who)?;
+                order.life = Life::Resting(0);
+                let no = order.no;
+                self.rested.push(no);
+                Ok(())
+            }
+            Line::Canceling { who, time_ms, reason } => {
+                self.order(&who)?.canceling = Some((Micros::from_millis(time_ms), reason));
+                Ok(())
+            }
+            Line::Fill { .. } => self.fill(at, line),
+            Line::Closed { who, reason, .. } => self.closed(at, &who, reason),
+            Line::Countdown { account, time_ms } => {
+                let due = time_ms.map(Micros::from_millis);
+                self.account(account).countdown = due;
+                Ok(())
+            }
+            Line::Market { symbol, price } => {
+                let place = self.pit(&symbol)?;
+                let ticks = self.exchange.grids[place].ticks(price).ok_or("the price is off its grid")?;
+                self.exchange.pits[place].market.set_fair_ticks(ticks);
+                Ok(())
+            }
+            Line::Balance { holder, asset, total } => {
+                if total.abs() > AMOUNT_MAX {
+                    return Err(format!("{total} is more than the model works with"));
+                }
+                self.purse(&holder)?.set(&asset, total);
+                Ok(())
+            }
+            Line::Position {
+                holder,
+                symbol,
+                lots,
+                cost,
+            } => {
+                let place = self.pit(&symbol)?;
+                let contract = super::money::Contract { lots, cost };
+                self.purse(&holder)?.contracts.insert(place, contract);
+                Ok(())
+            }
+            Line::Ready {} => {
+                self.ready = true;
+                Ok(())
+            }
+            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+        }
+    }
+
+    fn meta(&mut self, version: u32, symbols: &[Symbol], [orders, trades, requests]: [u64; 3]) -> Folded {
+        if version != ledger::VERSION {
+            return Err(format!("version {version} is not {}", ledger::VERSION));
+        }
+        for symbol in symbols {
+            self.pit(symbol)?;
+        }
+        self.exchange.last_order = orders;
+        self.exchange.last_trade = trades;
+        self.exchange.last_request = requests;
+        Ok(())
+    }
+
+    /// The instrument, opened when only the ledger knows it.
+    fn pit(&mut self, symbol: &Symbol) -> Result<usize, String> {
+        if let Some(place) = self.exchange.pit(symbol) {
+            return Ok(place);
+        }
+        let salt = self.exchange.last_seq;
+        let opened = self.exchange.list(&Listing::for_symbol(symbol), salt);
+        opened.ok_or_else(|| format!("{symbol} has rules that cannot be used"))
+    }
+
+    fn account(&mut self, account: AccountId) -> &mut Account {
+        self.holders.insert(account, ());
+        let fresh = Account::new(&self.exchange.setup);
+        self.exchange.accounts.entry(account).or_insert(fresh)
+    }
+
+    fn purse(&mut self, holder: &str) -> Result<&mut Purse, String> {
+        match holder {
+            "crowd" => Ok(&mut self.exchange.crowd),
+            "fees" => Ok(&mut self.exchange.fees),
+            number => {
+                let number = number.parse().map_err(|_| format!("`{holder}` is no holder"))?;
+                Ok(&mut self.account(AccountId(number)).purse)
+            }
+        }
+    }
+
+    fn order(&mut self, who: &Who) -> Result<&mut Order, String> {
+        let no = order_number(who)?;
+        let order = self.exchange.orders.get_mut(&no).filter(|order| order.is_live());
+        order.ok_or_else(|| format!("order {} is not open", who.order_id))
+    }
+
+    fn late(&mut self, at: Micros, request: u64, time_ms: i64) -> Folded {
+        match self.asked.take() {
+            Some((number, ticket, account, ask)) if number == request => {
+                let late = Late {
+                    ticket,
+                    account,
+                    ask,
+                    due: Micros::from_millis(time_ms),
+                    arrived: at,
+                };
+                self.exchange.late.insert(request, late);
+                Ok(())
+            }
+            _ => Err(format!("request {request} does not stand before its fault")),
+        }
+    }
+
+    fn accepted(&mut self, at: Micros, line: Line) -> Folded {
+        let Line::Accepted {
+            request,
+            who,
+            symbol,
+            side,
+            price,
+            qty,
+            filled,
+            time_in_force,
+        } = line
+        else {
+            return Ok(());
+        };
+        let no = order_number(&who)?;
+        let pit = self.pit(&symbol)?;
+        self.account(who.account);
+        let grid = &self.exchange.grids[pit];
+        let off_grid = || "an amount is off its grid".to_owned();
+        let order = Order {
+            no,
+            request,
+            account: who.account,
+            client_id: who.client_id.as_str().into(),
+            order_id: who.order_id,
+            pit,
+            side,
+            ticks: grid.ticks(price).ok_or_else(off_grid)?,
+            lots: grid.lots(qty).ok_or_else(off_grid)?,
+            filled_lots: if filled.is_zero() { 0 } else { grid.lots(filled).ok_or_else(off_grid)? },
+            time_in_force,
+            created_at: at,
+            life: Life::Taking,
+            canceling: None,
+            locked: Decimal::ZERO,
+            fills: Vec::new(),
+        };
+        self.exchange.last_order = self.exchange.last_order.max(no);
+        self.exchange.last_request = self.exchange.last_request.max(request);
+        self.exchange.remember(order);
+        Ok(())
+    }
+
+    fn fill(&mut self, at: Micros, line: Line) -> Folded {
+        let Line::Fill {
+            who,
+            trade_id,
+            trade,
+            symbol,
+            side,
+            price,
+            qty,
+            fee,
+            fee_asset,
+            maker,
+            with,
+        } = line
+        else {
+            return Ok(());
+        };
+        let pit = self.pit(&symbol)?;
+        let grid = self.exchange.grids[pit].clone();
+        let amounts = grid.ticks(price).zip(grid.lots(qty));
+        let (ticks, lots) = amounts.ok_or("an amount is off its grid")?;
+        let no = order_number(&who)?;
+        if let Some(order) = self.exchange.orders.get_mut(&no) {
+            order.filled_lots += lots;
+            order.fills.push((at, lots));
+            if order.filled_lots > order.lots {
+                return Err(format!("order {} filled more than it had", who.order_id));
+            }
+        }
+        if with == "crowd" {
+            self.exchange.crowd.trade(pit, &grid, side.opposite(), ticks, lots);
+        }
+        self.exchange.fees.add(&grid.quote, fee);
+        self.exchange.last_trade = self.exchange.last_trade.max(trade);
+        let fills_max = self.exchange.setup.fills_max;
+        let holder = self.account(who.account);
+        holder.purse.trade(pit, &grid, side, ticks, lots);
+        holder.purse.add(&grid.quote, -fee);
+        let view = FillView {
+            trade_id,
+            client_id: who.client_id,
+            order_id: who.order_id,
+            symbol,
+            side,
+            price,
+            qty,
+            fee,
+            fee_asset,
+            maker,
+            at,
+        };
+        holder.fills.push_back(Filled { trade, view, with });
+        if holder.fills.len() > fills_max {
+            holder.fills.pop_front();
+        }
+        Ok(())
+    }
+
+    fn closed(&mut self, at: Micros, who: &Who, reason: Reason) -> Folded {
+        let order = self.order(who)?;
+        order.life = Life::Closed(at, reason);
+        order.canceling = None;
+        let no = order.no;
+        self.exchange.closed.push_back(no);
+        if let Some(holder) = self.exchange.accounts.get_mut(&who.account) {
+            holder.live.remove(&no);
+        }
+        self.exchange.forget_old();
+        Ok(())
+    }
+
+    /// Puts the orders back on the book and everything that was under way back on the way.
+    fn finish(self) -> Exchange {
+        let mut exchange = self.exchange;
+        exchange.begun = true;
+        for no in self.rested {
+            let Some(order) = exchange.orders.get_mut(&no).filter(|order| order.is_live()) else {
+                continue;
+            };
+            if order.left() > 0 {
+                let rank = exchange.pits[order.pit].book.add(order.side, order.ticks, Owner::Order(no), order.left());
+                order.life = Life::Resting(rank);
+            } else {
+                // A crash came between its last fill and its end.
+                order.life = Life::Taking;
+            }
+        }
+        let live: Vec<u64> = exchange.accounts.values().flat_map(|holder| holder.live.iter().copied()).collect();
+        for no in live {
+            exchange.relock(no);
+            let order = &exchange.orders[&no];
+            let (life, canceling) = (order.life, order.canceling);
+            if life == Life::Taking {
+                exchange.schedule(exchange.now, Due::Resume(no));
+            }
+            if let Some((due, _)) = canceling {
+                exchange.schedule(due, Due::CancelDone(no));
+            }
+        }
+        let late: Vec<(u64, Micros)> = exchange.late.iter().map(|(&request, late)| (request, late.due)).collect();
+        for (request, due) in late {
+            exchange.schedule(due, Due::ExecuteLate(request));
+        }
+        let countdowns: Vec<(AccountId, Micros)> = exchange
+            .accounts
+            .iter()
+            .filter_map(|(&account, holder)| Some((account, holder.countdown?)))
+            .collect();
+        for (account, due) in countdowns {
+            exchange.schedule(due, Due::Countdown(account));
+        }
+        exchange.open_what_is_new(&self.holders);
+        exchange.open_market();
+        exchange
+    }
+}
+
+impl Exchange {
+    /// Accounts and currencies that the setup names and the ledger does not know.
+    fn open_what_is_new(&mut self, known: &BTreeMap<AccountId, ()>) {
+        let wanted = self.setup.accounts.clone();
+        for (account, coins) in wanted {
+            let fresh = Account::new(&self.setup);
+            let holder = self.accounts.entry(account).or_insert(fresh);
+            let mut opened = Vec::new();
+            for (asset, total) in coins {
+                if !known.contains_key(&account) || !holder.purse.coins.contains_key(asset.as_str()) {
+                    holder.purse.set(&asset, total.min(AMOUNT_MAX));
+                    opened.push((asset, total.min(AMOUNT_MAX)));
+                }
+            }
+            for (asset, total) in opened {
+                self.note(Line::Balance {
+                    holder: account.to_string(),
+                    asset,
+                    total,
+                });
+            }
+        }
+    }
+}
+
+fn order_number(who: &Who) -> Result<u64, String> {
+    let digits = who.order_id.as_str().strip_prefix('V');
+    let no = digits.and_then(|digits| digits.parse().ok());
+    no.ok_or_else(|| format!("`{}` is no order id of this venue", who.order_id))
+}
