@@ -47,6 +47,8 @@ pub struct Begin {
     pub limits: RiskLimits,
     /// For the cap on what we may own.
     pub shutdown: ShutdownSettings,
+    /// Strategies made elsewhere, by name: each takes the place of the one its settings describe.
+    pub own: BTreeMap<String, Box<dyn Strategy>>,
 }
 
 struct Runner {
@@ -75,11 +77,12 @@ pub struct Trade {
 impl Trade {
     /// Takes over from a start. The refusals name strategy, key, value and what is allowed, all at once; then the desk
     /// comes back for the stop.
-    pub fn new(begin: Begin, at: Stamp) -> Result<Trade, (Box<Desk>, Vec<String>)> {
+    pub fn new(mut begin: Begin, at: Stamp) -> Result<Trade, (Box<Desk>, Vec<String>)> {
         let mut runners = Vec::new();
         let mut refusals = Vec::new();
+        let mut own = std::mem::take(&mut begin.own);
         for settings in &begin.strategies {
-            match runner(settings, &begin) {
+            match runner(settings, own.remove(&settings.name), &begin) {
                 Ok(runner) => runners.push(runner),
                 Err(words) => refusals.extend(words),
             }
@@ -245,7 +248,8 @@ impl Trade {
         CommandAnswer { ok: self.holds.is_empty(), text, data: serde_json::Value::Null }
     }
 
-    fn phase(&self) -> String {
+    /// What it is doing, in words.
+    pub fn phase(&self) -> String {
         self.holds.words().map_or("trading".into(), |words| format!("on hold: {words}"))
     }
 
@@ -550,13 +554,20 @@ impl Trade {
     }
 }
 
-fn runner(settings: &StrategySettings, begin: &Begin) -> Result<Runner, Vec<String>> {
+fn runner(
+    settings: &StrategySettings,
+    own: Option<Box<dyn Strategy>>,
+    begin: &Begin,
+) -> Result<Runner, Vec<String>> {
     let name = settings.name.clone();
     let venue = begin.desk.catalogue.venue_named(&settings.venue).map(|venue| venue.id);
     let (Some(venue), Some(&letter)) = (venue, begin.letters.get(&name)) else {
         return Err(vec![format!("strategy {name}: there is no venue `{}`", settings.venue)]);
     };
-    let mut strategy = build(settings, &begin.desk.catalogue, venue)?;
+    let mut strategy = match own {
+        Some(strategy) => strategy,
+        None => build(settings, &begin.desk.catalogue, venue)?,
+    };
     if let Some(memory) = begin.memories.get(&name).filter(|memory| !memory.is_null()) {
         strategy.recall(memory).map_err(|why| vec![format!("strategy {name}: {why}")])?;
     }

@@ -1,4 +1,16 @@
 //! Ring 3. The loop, channels, threads, clock, signals, workers.
+//!
+//! Read in this order: `trader` (the process and its loop), `machine` (what the loop runs), `hands` (carrying actions
+//! out), then the threads: `channels`, `workers` with `gate`, `paper`, `signals`, `logging`.
+//!
+//! Always holds: this is the only ring that spawns threads, reads clocks and knows both sides of a seam.
+
+pub mod machine;
+
+pub mod channels;
+pub mod gate;
+pub mod paper;
+pub mod workers;
 
 pub mod clock;
 pub mod logging;

@@ -218,6 +218,11 @@ impl Start {
         before
     }
 
+    /// The desk, for checks from outside.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     fn begin(&mut self, at: Stamp, out: &mut Vec<Action>) {
         self.has_begun = true;
         for remark in self.remarks.drain(..) {

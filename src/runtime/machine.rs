@@ -1,0 +1,174 @@
+//! The machine of the moment: `Start`, then `Trade`, then `Stop`. A stop changes the machine, not the loop.
+//!
+//! Always holds: the way goes forward only; a panic in `Start` or `Trade` leads into `Stop`, which works from the state
+//! on disk and from the venue's own lists, because memory may hold half a booking.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::domain::action::Action;
+use crate::domain::event::Event;
+use crate::domain::instrument::Catalogue;
+use crate::domain::settings::Settings;
+use crate::domain::snapshot::State;
+use crate::domain::stop::StopCause;
+use crate::domain::time::Stamp;
+use crate::engine::strategy::Strategy;
+use crate::engine::trade::{self, Trade};
+use crate::orders::desk::{Desk, Identity};
+use crate::orders::sweep::Before;
+use crate::shutdown::stop::{self, Stop};
+use crate::startup::start::{Progress, Start};
+
+/// What runs now.
+pub enum Machine {
+    /// Reading the accounts.
+    Start(Box<Start>),
+    /// Trading.
+    Trade(Box<Trade>),
+    /// Stopping.
+    Stop(Box<Stop>),
+}
+
+/// What a machine needs from outside to become the next.
+pub struct Frame {
+    /// The operator's settings.
+    pub settings: Settings,
+    /// Who we are.
+    pub identity: Identity,
+    /// Where the report will lie, for the last line.
+    pub report_path: String,
+    /// Strategies that no configuration describes: made by whoever embeds this.
+    pub own_strategies: Vec<OwnStrategy>,
+}
+
+/// A strategy made elsewhere.
+pub struct OwnStrategy {
+    /// Its name; it needs settings of the same name for letter and symbols, whose kind it replaces.
+    pub name: String,
+    /// The strategy.
+    pub strategy: Box<dyn Strategy>,
+}
+
+impl Machine {
+    /// One cycle. A panic gives its words; what the cycle asked for until then is void.
+    pub fn cycle(&mut self, at: Stamp, events: &[Event], out: &mut Vec<Action>) -> Result<(), String> {
+        let cycled = catch_unwind(AssertUnwindSafe(|| match self {
+            Machine::Start(start) => start.cycle(at, events, out),
+            Machine::Trade(trade) => trade.cycle(at, events, out),
+            Machine::Stop(stop) => stop.cycle(at, events, out),
+        }));
+        cycled.map_err(|panic| {
+            out.clear();
+            words_of(panic.as_ref())
+        })
+    }
+
+    /// Goes on from `Start` when it is through: to trading, or to a stop that says why not.
+    pub fn advance(self, frame: &mut Frame, at: Stamp, out: &mut Vec<Action>) -> Machine {
+        let Machine::Start(start) = self else { return self };
+        match start.progress() {
+            Progress::Busy => Machine::Start(start),
+            Progress::Failed(why) => Machine::Start(start).stop(frame, StopCause::StartFailed(why), at),
+            Progress::Ready => {
+                let ready = start.into_ready(out);
+                let begin = trade::Begin {
+                    desk: ready.desk,
+                    strategies: frame.settings.strategies.clone(),
+                    letters: ready.letters,
+                    memories: ready.memories,
+                    leftovers: ready.leftovers,
+                    risk: ready.risk,
+                    limits: frame.settings.risk.clone(),
+                    shutdown: frame.settings.shutdown.clone(),
+                    own: frame.own_strategies.drain(..).map(|own| (own.name, own.strategy)).collect(),
+                };
+                match Trade::new(begin, at) {
+                    Ok(trade) => Machine::Trade(Box::new(trade)),
+                    Err((desk, refusals)) => {
+                        let cause = StopCause::StartFailed(refusals.join("; "));
+                        stopping(frame, cause, *desk, (Before::ThisProcess, Vec::new()), at)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins the stop, from wherever it stands. A stop that runs already stays as it is.
+    pub fn stop(self, frame: &Frame, cause: StopCause, at: Stamp) -> Machine {
+        match self {
+            Machine::Start(start) => {
+                let (desk, before, unwatched) = start.into_parts(at);
+                stopping(frame, cause, desk, (before, unwatched), at)
+            }
+            Machine::Trade(trade) => {
+                stopping(frame, cause, trade.into_desk(), (Before::ThisProcess, Vec::new()), at)
+            }
+            Machine::Stop(stop) => Machine::Stop(stop),
+        }
+    }
+
+    /// Begins the stop after a panic: the machine is dropped unread, everything comes from the state and the venues.
+    pub fn stop_after_panic(
+        frame: &Frame,
+        what: String,
+        state: &State,
+        catalogue: Catalogue,
+        first_request: u64,
+        at: Stamp,
+    ) -> Machine {
+        let (desk, unwatched) = Desk::restore(catalogue, frame.identity, state, first_request, at);
+        stopping(frame, StopCause::CorePanic(what), desk, (Before::Unseen(at.boot), unwatched), at)
+    }
+
+    /// Whether it is stopping.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Machine::Stop(_))
+    }
+
+    /// Whether it trades.
+    pub fn is_trading(&self) -> bool {
+        matches!(self, Machine::Trade(_))
+    }
+
+    /// The desk, for the status line and for checks from outside.
+    pub fn desk(&self) -> &Desk {
+        match self {
+            Machine::Start(start) => start.desk(),
+            Machine::Trade(trade) => trade.desk(),
+            Machine::Stop(stop) => stop.desk(),
+        }
+    }
+
+    /// What it is doing, in a word or two.
+    pub fn phase(&self) -> String {
+        match self {
+            Machine::Start(_) => "starting".into(),
+            Machine::Trade(trade) => trade.phase(),
+            Machine::Stop(stop) => format!("stopping {}/11", stop.step().number()),
+        }
+    }
+}
+
+fn stopping(
+    frame: &Frame,
+    cause: StopCause,
+    desk: Desk,
+    (before, unwatched): (Before, Vec<crate::domain::snapshot::SavedOrder>),
+    at: Stamp,
+) -> Machine {
+    let begin = stop::Begin {
+        cause,
+        desk,
+        before,
+        unwatched,
+        settings: frame.settings.shutdown.clone(),
+        report_path: frame.report_path.clone(),
+    };
+    Machine::Stop(Box::new(Stop::new(begin, at)))
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+}

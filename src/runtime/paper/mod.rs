@@ -1,0 +1,315 @@
+//! The paper exchange: the exchange model on a thread of its own, behind the same outbox and workers as a real venue.
+//!
+//! Always holds: what happens at the venue stands in its ledger (`paper/<venue>.jsonl`) before anyone hears of it; the
+//! ledger is the paper account's memory, and the trader never writes it.
+//! Never does: answer while its ledger cannot be written. Then the venue is silent, as a real one may be.
+
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+
+pub use self::words::{answered, ask, pushed, quote};
+use super::channels::{EventSender, PAPER_ASKS_MAX, QuoteBoard};
+use super::clock::Clock;
+use super::workers::{Severed, Transport};
+use crate::domain::event::{Event, LinkState, Stream};
+use crate::domain::ids::{Symbol, VenueId};
+use crate::domain::instrument::VenueTraits;
+use crate::domain::request::{Answered, Request};
+use crate::domain::settings::{SimSettings, VenueSettings};
+use crate::domain::time::Wall;
+use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Micros, Reply, Setup, Ticket};
+
+/// The one account of a paper venue.
+const ACCOUNT: AccountId = AccountId(0);
+/// The thread looks at the clock at least this often.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// A ledger that has grown beyond this is begun anew at a start; the old one is put aside.
+const LEDGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// An ask on its way to the exchange.
+struct Asked {
+    ask: Ask,
+    reply: Sender<Reply>,
+}
+
+/// A paper exchange that runs.
+pub struct PaperVenue {
+    asks: Sender<Asked>,
+    thread: JoinHandle<()>,
+    request_timeout: Duration,
+}
+
+/// Why a paper exchange cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotOpen {
+    /// The system refused.
+    #[error("the paper account {}: {error}", .place.display())]
+    System {
+        /// Which file.
+        place: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// The file is not what we wrote.
+    #[error("the paper account {} is damaged: {error}. Move it away to begin with a new account", .place.display())]
+    Ledger {
+        /// Which file.
+        place: PathBuf,
+        /// Where and how.
+        error: BadLedger,
+    },
+}
+
+/// What the built-in market promises, from how slow it is made to be.
+pub fn traits_of(settings: &SimSettings) -> VenueTraits {
+    let round_trip_ms = 2 * (u64::from(settings.latency_ms) + u64::from(settings.latency_jitter_ms));
+    let create_deadline = Duration::from_millis(500 + round_trip_ms);
+    let lag = Duration::from_millis(100);
+    VenueTraits {
+        cancel_ack_is_final: settings.synchronous_cancel,
+        batch_cancel_max: settings.batch_cancel_max as usize,
+        cancel_by_client_id: true,
+        create_deadline,
+        lag,
+        // The last create may arrive at its deadline and show after the lag; a little more, for two clocks.
+        settle: create_deadline + lag + Duration::from_millis(50),
+        listing_gap: Duration::from_millis(150),
+        cancels_per_second: settings.cancels_per_second,
+        cancel_burst: settings.cancels_per_second.max(1),
+        request_timeout: Duration::from_millis(400 + round_trip_ms),
+        open_orders_max: settings.open_orders_max,
+    }
+}
+
+impl PaperVenue {
+    /// Brings the account back from its ledger (or opens one) and starts the thread `<venue>.paper`.
+    pub fn open(
+        folder: &Path,
+        venue: VenueId,
+        settings: &VenueSettings,
+        also: &[Symbol],
+        events: EventSender,
+        quotes: QuoteBoard,
+    ) -> Result<PaperVenue, CannotOpen> {
+        let place = folder.join(format!("{}.jsonl", settings.name));
+        let mut symbols = settings.symbols.clone();
+        symbols.extend(also.iter().filter(|symbol| !settings.symbols.contains(symbol)).cloned());
+        let setup = Setup::from_settings(&settings.sim, &symbols);
+        let (exchange, ledger) = open_ledger(&place, setup)?;
+        let (asks, asked) = bounded(PAPER_ASKS_MAX);
+        let runner = Runner {
+            venue,
+            exchange,
+            ledger,
+            asked: BTreeMap::new(),
+            last_ticket: 0,
+            unwritten: Vec::new(),
+            undelivered: VecDeque::new(),
+            is_silent: false,
+            events,
+            quotes,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("{}.paper", settings.name))
+            .spawn(move || runner.run(&asked))
+            .map_err(|error| CannotOpen::System { place, error })?;
+        Ok(PaperVenue { asks, thread, request_timeout: traits_of(&settings.sim).request_timeout })
+    }
+
+    /// A worker's way to it.
+    pub fn transport(&self, severed: Severed) -> Box<dyn Transport> {
+        Box::new(PaperTransport { asks: self.asks.clone(), request_timeout: self.request_timeout, severed })
+    }
+
+    /// Takes no more asks; the thread ends once every worker has let go.
+    pub fn close(self) -> JoinHandle<()> {
+        self.thread
+    }
+}
+
+fn open_ledger(place: &Path, setup: Setup) -> Result<(Exchange, File), CannotOpen> {
+    let system = |error: io::Error| CannotOpen::System { place: place.to_owned(), error };
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut file = options.open(place).map_err(system)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(system)?;
+    if bytes.is_empty() {
+        return Ok((Exchange::new(setup), file));
+    }
+    let mut restored = match Exchange::restore(setup.clone(), &bytes) {
+        Ok(restored) => restored,
+        // The process died while it wrote the first lines: nobody has heard of that account yet.
+        Err(BadLedger::Unfinished) => {
+            file.set_len(0).map_err(system)?;
+            return Ok((Exchange::new(setup), file));
+        }
+        Err(error) => return Err(CannotOpen::Ledger { place: place.to_owned(), error }),
+    };
+    if restored.torn_bytes > 0 {
+        file.set_len(restored.whole_bytes as u64).map_err(system)?;
+    }
+    if bytes.len() > LEDGER_BYTES_MAX {
+        file = begin_anew(place, &mut restored.exchange, &options).map_err(system)?;
+    }
+    Ok((restored.exchange, file))
+}
+
+/// Puts a long ledger aside as `<venue>.jsonl.1` and goes on in one that begins with all that still matters.
+fn begin_anew(place: &Path, exchange: &mut Exchange, options: &OpenOptions) -> io::Result<File> {
+    let fresh = place.with_extension("jsonl.new");
+    let mut text = exchange.checkpoint_lines().join("\n");
+    text.push('\n');
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(place, place.with_extension("jsonl.1"))?;
+    std::fs::rename(&fresh, place)?;
+    options.open(place)
+}
+
+struct Runner {
+    venue: VenueId,
+    exchange: Exchange,
+    ledger: File,
+    asked: BTreeMap<Ticket, Sender<Reply>>,
+    last_ticket: u64,
+    unwritten: Vec<u8>,
+    undelivered: VecDeque<Emit>,
+    is_silent: bool,
+    events: EventSender,
+    quotes: QuoteBoard,
+}
+
+impl Runner {
+    fn run(mut self, asked: &Receiver<Asked>) {
+        let mut emitted = Vec::new();
+        self.exchange.catch_up(now(), &mut emitted);
+        self.deliver(emitted);
+        for stream in [Stream::Public, Stream::Private] {
+            self.events.send(Event::Link(self.venue, stream, LinkState::Up));
+        }
+        loop {
+            match asked.recv_timeout(self.wait()) {
+                Ok(first) => {
+                    self.submit(first);
+                    while let Ok(next) = asked.try_recv() {
+                        self.submit(next);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let mut emitted = Vec::new();
+            self.exchange.advance(now(), &mut emitted);
+            self.deliver(emitted);
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let due = self.exchange.next_due().map_or(i64::MAX, Micros::micros);
+        let us = due.saturating_sub(now().micros()).max(0);
+        Duration::from_micros(us.unsigned_abs()).min(LONGEST_WAIT)
+    }
+
+    fn submit(&mut self, asked: Asked) {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.asked.insert(ticket, asked.reply);
+        self.exchange.submit(now(), ACCOUNT, ticket, asked.ask);
+    }
+
+    /// Writes first, then tells. What cannot be written is not told: it waits, and so does everything after it.
+    fn deliver(&mut self, emitted: Vec<Emit>) {
+        for emit in emitted {
+            match emit {
+                Emit::Ledger(line) => {
+                    self.unwritten.extend_from_slice(line.as_bytes());
+                    self.unwritten.push(b'\n');
+                }
+                other => self.undelivered.push_back(other),
+            }
+        }
+        while !self.unwritten.is_empty() {
+            match self.ledger.write(&self.unwritten) {
+                Ok(n_written) => {
+                    self.unwritten.drain(..n_written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.fall_silent(&error);
+                    return;
+                }
+            }
+        }
+        if std::mem::take(&mut self.is_silent) {
+            log::warn!("The paper exchange can write its ledger again and answers");
+        }
+        for emit in std::mem::take(&mut self.undelivered) {
+            self.tell(emit);
+        }
+    }
+
+    fn fall_silent(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_silent, true) {
+            log::error!("The paper exchange cannot write its ledger ({error}); it answers nothing until it can");
+        }
+    }
+
+    fn tell(&mut self, emit: Emit) {
+        match emit {
+            Emit::Answer(ticket, reply) => {
+                if let Some(waiting) = self.asked.remove(&ticket) {
+                    // A worker that has given up is not there any more.
+                    let _ = waiting.try_send(reply);
+                }
+            }
+            Emit::Push(_, push) => {
+                self.events.send(pushed(self.venue, &push));
+            }
+            Emit::Quote(prices) => self.quotes.put(quote(self.venue, prices)),
+            Emit::Ledger(_) => {}
+        }
+    }
+}
+
+fn now() -> Micros {
+    let wall: Wall = Clock.wall();
+    Micros::from(wall)
+}
+
+struct PaperTransport {
+    asks: Sender<Asked>,
+    request_timeout: Duration,
+    severed: Severed,
+}
+
+impl Transport for PaperTransport {
+    fn call(&mut self, request: &Request) -> Answered {
+        // A cut that was meant for an earlier request is not meant for this one.
+        while self.severed.try_recv().is_ok() {}
+        let (reply, replied) = bounded(1);
+        let ask = ask(request, (Clock.boot(), now()));
+        match self.asks.send_timeout(Asked { ask, reply }, self.request_timeout) {
+            Ok(()) => {}
+            Err(_) => return Answered::NotSent("the paper exchange takes no asks".into()),
+        }
+        select! {
+            recv(replied) -> reply => match reply {
+                Ok(reply) => answered(&request.call, reply),
+                Err(_) => Answered::Unknown("the paper exchange has gone".into()),
+            },
+            recv(self.severed) -> _ => Answered::Unknown("the connection was cut".into()),
+            default(self.request_timeout) => Answered::Unknown(format!("no answer within {} ms", self.request_timeout.as_millis())),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Request workers: a few threads a venue, one request each at a time.
+//!
+//! Always holds: every request that goes in is answered, also when its worker panics; what raises exposure is marked as
+//! "may have left" before the gate is read, and the gate is read before the first byte; at least two workers of a venue
+//! never get creates.
+//! Never does: retry. Whether to ask again is the machine's business.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::channels::EventSender;
+use super::clock::Clock;
+use super::gate::Gate;
+use crate::domain::event::Event;
+use crate::domain::ids::VenueId;
+use crate::domain::request::{Answer, Answered, Request};
+use crate::domain::time::Boot;
+use crate::outbox::{Lane, Next, Outbox};
+
+/// Workers a venue: the first two take anything, the others no creates.
+const N_ANY: usize = 2;
+const N_NO_CREATES: usize = 2;
+
+/// The way to a venue. One call, one answer, within the venue's request timeout.
+pub trait Transport: Send {
+    /// Carries a request out.
+    fn call(&mut self, request: &Request) -> Answered;
+}
+
+/// Cuts short what a transport waits for: its request then ends unknown.
+pub type Severed = Receiver<()>;
+
+struct Worker {
+    lane: Lane,
+    to: Option<Sender<Box<Request>>>,
+    is_busy: Arc<AtomicU64>,
+    cut: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// The workers of one venue.
+pub struct Workers {
+    venue: VenueId,
+    workers: Vec<Worker>,
+}
+
+impl Workers {
+    /// Starts the threads `<name>.rest.1` and up. `transport` makes each its own way to the venue.
+    pub fn start(
+        venue: VenueId,
+        name: &str,
+        gate: &Gate,
+        events: &EventSender,
+        transport: impl Fn(Severed) -> Box<dyn Transport>,
+    ) -> std::io::Result<Workers> {
+        let mut workers = Vec::new();
+        for number in 0..N_ANY + N_NO_CREATES {
+            let (to, requests) = bounded::<Box<Request>>(1);
+            let (cut, severed) = bounded(1);
+            let is_busy = Arc::new(AtomicU64::new(0));
+            let (busy, gate, events, mut way) = (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed));
+            let thread = std::thread::Builder::new()
+                .name(format!("{name}.rest.{}", number + 1))
+                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))?;
+            let lane = if number < N_ANY { Lane::Any } else { Lane::NoCreates };
+            workers.push(Worker { lane, to: Some(to), is_busy, cut, thread });
+        }
+        Ok(Workers { venue, workers })
+    }
+
+    /// Hands the next requests to idle workers. Requests that end unsent come back as answers.
+    pub fn feed(&mut self, at: Boot, outbox: &mut Outbox, gate: &Gate) -> (Vec<Event>, Option<Boot>) {
+        let mut answers = Vec::new();
+        let mut wake_at = None;
+        for worker in &self.workers {
+            while worker.is_busy.load(Ordering::SeqCst) == 0 {
+                let gate = if gate.is_shut() { crate::outbox::Gate::Shut } else { crate::outbox::Gate::Open };
+                match outbox.next(at, self.venue, worker.lane, gate) {
+                    Next::Go(request) => {
+                        let Some(to) = &worker.to else { break };
+                        worker.is_busy.store(request.id.0, Ordering::SeqCst);
+                        if let Err(refused) = to.try_send(request) {
+                            // Its thread is gone: nothing left, the next worker may do better.
+                            let request = refused.into_inner();
+                            answers.push(unsent(&request, "the worker thread is gone"));
+                        }
+                    }
+                    Next::Unsent(request, why) => answers.push(unsent(&request, why.words())),
+                    Next::Wait { until } => {
+                        wake_at = Some(wake_at.map_or(until, |earlier: Boot| earlier.min(until)));
+                        break;
+                    }
+                    Next::Empty => break,
+                }
+            }
+        }
+        (answers, wake_at)
+    }
+
+    /// Cuts what workers that may carry creates are waiting for.
+    pub fn sever(&self) {
+        for worker in self.workers.iter().filter(|worker| worker.lane == Lane::Any) {
+            let _ = worker.cut.try_send(());
+        }
+    }
+
+    /// Tells every worker to end after what it is at, and hands out the threads for joining.
+    pub fn close(self) -> Vec<JoinHandle<()>> {
+        self.workers
+            .into_iter()
+            .map(|mut worker| {
+                worker.to.take();
+                worker.thread
+            })
+            .collect()
+    }
+}
+
+/// The answer to a request that never left.
+pub fn unsent(request: &Request, why: &str) -> Event {
+    let answered = Answered::NotSent(why.to_owned());
+    Event::Answer(Box::new(Answer { id: request.id, venue: request.venue, left_at: None, answered }))
+}
+
+fn work(
+    requests: &Receiver<Box<Request>>,
+    busy: &AtomicU64,
+    gate: &Gate,
+    events: &EventSender,
+    transport: &mut dyn Transport,
+) {
+    for request in requests {
+        // Marked first, gate second, bytes third: whoever shut the gate before this line reads unsent below; whoever
+        // shuts it after sees this request as one that may have left.
+        let may_have_left = Clock.boot();
+        busy.store(request.id.0, Ordering::SeqCst);
+        let (left_at, answered) = if request.call.raises_exposure() && gate.is_shut() {
+            (None, Answered::NotSent("the gate was shut before its first byte".into()))
+        } else {
+            let carried = catch_unwind(AssertUnwindSafe(|| transport.call(&request)));
+            let answered = carried.unwrap_or_else(|_| Answered::Unknown("the worker failed while it was sending".into()));
+            let left = !matches!(answered, Answered::NotSent(_));
+            // The last moment it may have left is when the call ended, not when it began.
+            (left.then(|| Clock.boot().max(may_have_left)), answered)
+        };
+        busy.store(0, Ordering::SeqCst);
+        let answer = Answer { id: request.id, venue: request.venue, left_at, answered };
+        if !events.send(Event::Answer(Box::new(answer))) {
+            return;
+        }
+    }
+}
