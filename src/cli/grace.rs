@@ -1,0 +1,55 @@
+//! Two sums an operator needs: how long a stop may take, and how many orders we may own.
+
+use crate::domain::settings::{Settings, ShutdownSettings, VenueKind, VenueSettings};
+
+/// Seconds a supervisor gives on top of our own deadline: for the process to be reaped, and for a disk that is slow.
+const SUPERVISOR_MARGIN_S: u32 = 5;
+
+/// The one deadline of a stop, counted from the first signal.
+pub fn deadline_s(shutdown: &ShutdownSettings) -> u32 {
+    shutdown.cancel_timeout_s.saturating_add(shutdown.recorder_timeout_s)
+}
+
+/// How long a supervisor must wait between its SIGTERM and its SIGKILL: the deadline and five seconds.
+///
+/// With the defaults 30 + 10 + 5 = 45: `TimeoutStopSec=45`, `docker stop -t 45`, `terminationGracePeriodSeconds: 45`.
+pub fn grace_period_s(shutdown: &ShutdownSettings) -> u32 {
+    deadline_s(shutdown).saturating_add(SUPERVISOR_MARGIN_S)
+}
+
+/// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.
+pub fn may_own(settings: &Settings, venue: &VenueSettings) -> u32 {
+    cancelable(settings, venue)
+        .unwrap_or(u32::MAX)
+        .min(settings.risk.max_open_orders)
+        .min(venue_max(venue))
+}
+
+/// The same with the sum behind it, for people.
+pub fn may_own_explained(settings: &Settings, venue: &VenueSettings) -> String {
+    let rate = match cancelable(settings, venue) {
+        Some(count) => format!(
+            "{count} (0.7 x {} cancels a second x {} s)",
+            venue.sim.cancels_per_second, settings.shutdown.cancel_timeout_s
+        ),
+        None => "no limit on cancels".to_owned(),
+    };
+    format!(
+        "the smallest of max_open_orders {}, {rate}, the venue's own limit {}",
+        settings.risk.max_open_orders,
+        venue_max(venue)
+    )
+}
+
+fn cancelable(settings: &Settings, venue: &VenueSettings) -> Option<u32> {
+    let rate = u64::from(venue.sim.cancels_per_second);
+    if venue.kind != VenueKind::Sim || rate == 0 {
+        return None;
+    }
+    let count = rate * 7 * u64::from(settings.shutdown.cancel_timeout_s) / 10;
+    Some(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn venue_max(venue: &VenueSettings) -> u32 {
+    venue.sim.open_orders_max
+}
