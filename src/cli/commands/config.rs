@@ -27,10 +27,11 @@ fn page(loaded: &Loaded) -> String {
         None => "no file: the defaults".to_owned(),
     };
     let mut text = format!(
-        "# What is in effect, secrets left out. Saved to a file, this is a configuration.\n\
+        "# What is in effect; no secret is in here. Saved to a file, this is a configuration.\n\
          # mode             {}   (from MODE or --mode, never from a file)\n\
          # state directory  {}\n\
-         # read from        {file}\n",
+         # read from        {file}\n\
+         # A comment behind a value says where it was given; the other values are defaults.\n",
         settings.mode.word(),
         shown(&settings.state_dir),
     );

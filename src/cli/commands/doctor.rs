@@ -14,7 +14,7 @@ use crate::cli::state_dir::{self, Lock};
 use crate::cli::{banner, exit};
 use crate::domain::ids::Symbol;
 use crate::domain::report::Report;
-use crate::domain::settings::{Mode, Settings, VenueKind};
+use crate::domain::settings::{Mode, OnExit, OnStart, Settings, VenueKind};
 
 /// Less free space than this is a problem.
 const FREE_BYTES_MIN: u64 = 256 << 20;
@@ -324,7 +324,7 @@ fn who_cancels(settings: Option<&Settings>, findings: &mut Findings) {
             .push(format!("  {cause:<26} {who}").trim_end().to_owned());
     }
     findings.lines.push(
-        "  The guardian and the venues' own timers, which will answer the last three, are not built yet.".to_owned(),
+        "  The guardian and the venues' own timers, which will answer the last four, are not built yet.".to_owned(),
     );
 }
 

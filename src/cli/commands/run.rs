@@ -4,6 +4,7 @@
 //! copy: the same process id for the supervisor, the configuration as it is then, and nothing left over from before.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
@@ -37,6 +38,7 @@ pub fn run(
         Ok(loaded) => loaded,
         Err(refusals) => {
             let code = refuse(&refusals, console);
+            console.tell("\nNothing was started. lastorders config checks again without starting anything.");
             if let Ok(place) = place {
                 let open = state_dir::open_orders(&place.state_dir);
                 if !open.is_empty() {
@@ -61,10 +63,19 @@ pub fn run(
     exit::FAILED
 }
 
-/// Replaces this process by a fresh one with the same arguments.
+/// Replaces this process by a fresh one of the same program with the same arguments.
+///
+/// The name in /proc works even after a rebuild has replaced the file; where the file is still the same its own path is
+/// taken, so that the process keeps its name in `ps`.
 pub fn begin_again(args: &[OsString]) -> std::io::Error {
-    // The name in /proc works even after a rebuild has replaced the file.
-    std::process::Command::new("/proc/self/exe")
-        .args(args.iter().skip(1))
-        .exec()
+    let this = Path::new("/proc/self/exe");
+    let identity = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    let own_path = std::env::current_exe()
+        .ok()
+        .filter(|path| identity(path) == identity(this));
+    let mut command = std::process::Command::new(own_path.as_deref().unwrap_or(this));
+    if let Some(name) = args.first() {
+        command.arg0(name);
+    }
+    command.args(args.iter().skip(1)).exec()
 }

@@ -6,7 +6,10 @@
 //! alone.
 
 mod defaults;
+mod homes;
 mod limits;
+#[cfg(test)]
+mod mistakes;
 pub mod nearest;
 mod reader;
 pub mod refusal;
@@ -117,9 +120,12 @@ fn text_of(path: &Path) -> Result<String, String> {
 /// Makes the settings from a file's text and the environment.
 pub fn parse(file: Option<(&Path, &str)>, place: &Result<Place, Refusal>, env: &Env) -> Result<Loaded, Vec<Refusal>> {
     let (path, text) = file.map_or((None, ""), |(path, text)| (Some(path), text));
-    let reading = Reading::new(&path.map_or_else(String::new, |path| path.display().to_string()), text);
+    let name = path.map_or_else(|| format!("{FILE} (there is none)"), |path| path.display().to_string());
+    let reading = Reading::new(&name, text);
     let tree = reading.parse();
     let root = Section::root(&reading, &tree);
+    root.knows("venue");
+    root.knows("strategy");
     let mut refusals: Vec<Refusal> = Vec::new();
     let place = match place {
         Ok(place) => place.clone(),

@@ -13,6 +13,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::homes;
 use super::nearest::{did_you_mean, nearest};
 use super::refusal::{Refusal, clipped};
 use crate::domain::ids::Symbol;
@@ -23,6 +24,7 @@ pub(super) struct Reading<'t> {
     file: String,
     text: &'t str,
     refusals: RefCell<Vec<Refusal>>,
+    broken_lines: RefCell<Vec<usize>>,
     origins: RefCell<BTreeMap<String, String>>,
 }
 
@@ -33,6 +35,7 @@ impl<'t> Reading<'t> {
             file: file.to_owned(),
             text,
             refusals: RefCell::default(),
+            broken_lines: RefCell::default(),
             origins: RefCell::default(),
         }
     }
@@ -40,24 +43,31 @@ impl<'t> Reading<'t> {
     /// The tree. Every syntax error is a refusal; the parser's own report is not used because it quotes the line.
     pub(super) fn parse(&self) -> DeTable<'t> {
         let (tree, errors) = DeTable::parse_recoverable(self.text);
+        let mut lines = Vec::new();
         for error in errors {
+            let line = error.span().map_or(0, |span| self.line(&span));
             self.refuse(Refusal {
                 source: self.file.clone(),
-                line: error.span().map_or(0, |span| self.line(&span)),
+                line,
                 key: String::new(),
                 value: None,
                 problem: format!("This is not TOML: {}.", error.message()),
                 allowed: "See https://toml.io for the form of the file.".to_owned(),
             });
+            lines.push(line);
         }
         let tree = tree.into_inner();
         self.refuse_secrets("", &tree);
+        // What the parser made of a broken line is not what was meant: nothing more is said about it.
+        self.broken_lines.borrow_mut().extend(lines);
         tree
     }
 
     /// Adds a refusal.
     pub(super) fn refuse(&self, refusal: Refusal) {
-        self.refusals.borrow_mut().push(refusal);
+        if refusal.line == 0 || !self.broken_lines.borrow().contains(&refusal.line) {
+            self.refusals.borrow_mut().push(refusal);
+        }
     }
 
     /// Everything refused so far and where each value stands, by key path.
@@ -79,9 +89,8 @@ impl<'t> Reading<'t> {
                     key: name,
                     value: None,
                     problem: "Secrets do not belong in this file.".to_owned(),
-                    allowed: "Use the environment: <KIND>_API_KEY and <KIND>_API_SECRET, or the same with _FILE and a \
-                              file of mode 0600. Take it out of here, and replace it at the exchange if others could \
-                              read this file."
+                    allowed: "Use the environment: <KIND>_API_KEY and <KIND>_API_SECRET, or the same with _FILE.\n    \
+                              Replace it at the exchange if others could read this file."
                         .to_owned(),
                 });
             } else {
@@ -107,6 +116,21 @@ fn joined(path: &str, key: &str) -> String {
     } else {
         format!("{path}.{key}")
     }
+}
+
+/// The header of a table with this path: the path without the names of list entries.
+fn header(path: &str) -> String {
+    let mut depth = 0_u32;
+    path.chars()
+        .filter(|letter| {
+            match letter {
+                '[' => depth += 1,
+                ']' => depth = depth.saturating_sub(1),
+                _ => return depth == 0,
+            }
+            false
+        })
+        .collect()
 }
 
 /// Whether a key holds something that must not be shown. A table is no secret by its name (there is a coin called
@@ -172,14 +196,16 @@ impl<'r> Section<'r> {
             reading,
             path: String::new(),
             table: Some(table),
-            line: 1,
+            line: 0,
             known: RefCell::default(),
         }
     }
 
-    /// The key path of this table.
-    pub(super) fn path(&self) -> &str {
-        &self.path
+    /// Takes note of a key that is known here though it may not be read.
+    pub(super) fn knows(&self, key: &'static str) {
+        if !self.known.borrow().contains(&key) {
+            self.known.borrow_mut().push(key);
+        }
     }
 
     /// Whether the table is there.
@@ -318,14 +344,14 @@ impl<'r> Section<'r> {
             _ => self.wrong(
                 &field,
                 "This is not a table.",
-                &format!("Write it as [{}].", field.path),
+                &format!("Write it as [{}].", header(&field.path)),
             ),
         });
         Section {
             reading: self.reading,
             path: joined(&self.path, key),
             table: found.map(|(table, _)| table),
-            line: found.map_or(self.line, |(_, line)| line),
+            line: found.map_or(0, |(_, line)| line),
             known: RefCell::default(),
         }
     }
@@ -425,10 +451,14 @@ impl<'r> Section<'r> {
             if known.contains(&name) || is_secret(name, value.get_ref()) {
                 continue;
             }
+            if let Some(words) = homes::elsewhere(&self.path, name) {
+                self.refuse(name, None, "This key does not belong here.", &words);
+                continue;
+            }
             let place = if self.path.is_empty() {
                 "at the top of the file".to_owned()
             } else {
-                format!("in [{}]", self.path)
+                format!("in {}", self.path)
             };
             let mut all = known.clone();
             all.sort_unstable();
@@ -443,9 +473,7 @@ impl<'r> Section<'r> {
     }
 
     fn field(&self, key: &'static str) -> Option<Field<'r>> {
-        if !self.known.borrow().contains(&key) {
-            self.known.borrow_mut().push(key);
-        }
+        self.knows(key);
         let (name, value) = self.table?.get_key_value(key)?;
         let line = self.reading.line(&name.span());
         let path = joined(&self.path, key);

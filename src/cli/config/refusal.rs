@@ -57,12 +57,10 @@ impl fmt::Display for Refusal {
 
 /// All refusals, as a person reads them.
 pub fn told(refusals: &[Refusal]) -> String {
-    let count = match refusals.len() {
-        1 => "One thing".to_owned(),
-        n => format!("{n} things"),
+    let mut text = match refusals.len() {
+        1 => "One thing in the configuration is refused:\n".to_owned(),
+        count => format!("{count} things in the configuration are refused:\n"),
     };
-    let verb = if refusals.len() == 1 { "is" } else { "are" };
-    let mut text = format!("{count} in the configuration {verb} refused, so nothing was started:\n");
     for refusal in refusals {
         text.push_str(&format!("\n{refusal}\n"));
     }

@@ -1,4 +1,4 @@
-//! The effective settings as a file that can be read back, each line with the place its value comes from.
+//! The effective settings as a file that can be read back. A value that was given says where; the others are defaults.
 
 use std::fmt::Display;
 use std::fmt::Write;
@@ -76,9 +76,11 @@ impl Page<'_> {
         } else {
             format!("{}.{key}", self.path)
         };
-        let origin = self.loaded.origins.get(&path).map_or("default", String::as_str);
         let line = format!("{key} = {value}");
-        self.line(&format!("{line:<COMMENT_COLUMN$} # {origin}"));
+        match self.loaded.origins.get(&path) {
+            Some(origin) => self.line(&format!("{line:<COMMENT_COLUMN$} # {origin}")),
+            None => self.line(&line),
+        }
     }
 
     fn comment(&mut self, text: &str) {

@@ -1,6 +1,7 @@
 //! `[[strategy]]`.
 
 use super::Names;
+use super::nearest::{did_you_mean, nearest};
 use super::reader::{Amount, Section};
 use crate::domain::ids::Symbol;
 use crate::domain::money::Decimal;
@@ -81,9 +82,11 @@ fn of_section(section: &Section<'_>, venues: &Names, names: &mut Names) -> Optio
 fn venue(section: &Section<'_>, venues: &Names) -> Option<String> {
     let known = venues.listed();
     match section.text("venue") {
-        Some(name) if venues.has(&name) || !venues.is_whole() => Some(name),
+        Some(name) if venues.has(&name) => Some(name),
+        // A venue whose own name was refused may be the one that is meant, unless another name is near.
+        Some(name) if !venues.is_whole() && nearest(&name, &known).is_none() => Some(name),
         Some(name) => {
-            let meant = super::nearest::did_you_mean(&name, &known);
+            let meant = did_you_mean(&name, &known);
             let problem = format!("There is no venue of this name.{meant}");
             section.refuse(
                 "venue",
