@@ -53,3 +53,56 @@ fn cancelable(settings: &Settings, venue: &VenueSettings) -> Option<u32> {
 fn venue_max(venue: &VenueSettings) -> u32 {
     venue.sim.open_orders_max
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config;
+    use crate::cli::environment::Env;
+    use crate::cli::place::Place;
+
+    #[test]
+    fn a_supervisor_grants_the_deadline_and_five_seconds() {
+        for (cancel_timeout_s, recorder_timeout_s, deadline, grace) in
+            [(30, 10, 40, 45), (5, 1, 6, 11), (600, 120, 720, 725)]
+        {
+            let shutdown = ShutdownSettings {
+                cancel_timeout_s,
+                recorder_timeout_s,
+                on_exit: crate::domain::settings::OnExit::Cancel,
+            };
+            assert_eq!((deadline_s(&shutdown), grace_period_s(&shutdown)), (deadline, grace));
+        }
+    }
+
+    #[test]
+    fn we_never_own_what_we_could_not_cancel() {
+        let env = Env::default();
+        let mut settings = config::parse(None, &Place::of(None, None, &env), &env)
+            .unwrap()
+            .settings;
+        // Open orders allowed, cancels a second, cancel timeout, the venue's limit: what we may own.
+        let cases = [
+            (60, 0, 30, 20_000, 60),
+            (60, 1, 30, 20_000, 21),
+            (60, 10, 30, 20_000, 60),
+            (1_000, 10, 30, 20_000, 210),
+            (1_000, 1, 5, 20_000, 3),
+            (1_000, 0, 30, 200, 200),
+            (1_000_000, 1_000_000, 600, 1_000_000, 1_000_000),
+        ];
+        for (open, rate, timeout, venue_max, expected) in cases {
+            settings.risk.max_open_orders = open;
+            settings.shutdown.cancel_timeout_s = timeout;
+            let mut venue = settings.venues[0].clone();
+            venue.sim.cancels_per_second = rate;
+            venue.sim.open_orders_max = venue_max;
+            assert_eq!(
+                may_own(&settings, &venue),
+                expected,
+                "{}",
+                may_own_explained(&settings, &venue)
+            );
+        }
+    }
+}

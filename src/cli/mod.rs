@@ -14,6 +14,8 @@ pub mod environment;
 pub mod grace;
 pub mod place;
 pub mod state_dir;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 

@@ -296,27 +296,26 @@ fn readable_by_others(path: &Path, findings: &mut Findings) {
 /// Which cause is answered by whom, as far as it is built. No more than the truth.
 fn who_cancels(settings: Option<&Settings>, findings: &mut Findings) {
     findings.head("Who cancels our orders");
-    let stop_s = settings.map_or(40, |settings| deadline_s(&settings.shutdown));
+    let shutdown = settings.map(|settings| &settings.shutdown);
+    let stop = match shutdown.map(|shutdown| shutdown.on_exit) {
+        Some(OnExit::Keep) => "nobody: on_exit = \"keep\" leaves them at the venue and names them".to_owned(),
+        Some(OnExit::Cancel) | None => {
+            let within = shutdown.map_or_else(String::new, |shutdown| format!(", within {} s", deadline_s(shutdown)));
+            format!("the trader's ordered stop: at once, proved{within}")
+        }
+    };
+    let next_start = match settings.map(|settings| settings.start.on_start) {
+        Some(OnStart::Adopt) => "nobody; the next start gives them back to their strategies",
+        Some(OnStart::Cancel) | None => "nobody before the next start, which finds and cancels them",
+    };
     let rows = [
-        ("SIGTERM, SIGINT, SIGHUP,", String::new()),
-        (
-            "lastorders stop",
-            format!("the trader's ordered stop: at once, proved, within {stop_s} s"),
-        ),
-        ("a panic while trading", "the trader's ordered stop".to_owned()),
-        (
-            "a panic while stopping",
-            "nobody before the next start (exit code 3)".to_owned(),
-        ),
-        ("SIGKILL, out of memory,", String::new()),
-        (
-            "power cut",
-            "nobody before the next start, which finds and cancels them".to_owned(),
-        ),
-        (
-            "the trader hangs",
-            "nobody until somebody kills it and starts it again".to_owned(),
-        ),
+        ("SIGTERM, SIGINT, SIGHUP,", ""),
+        ("lastorders stop", stop.as_str()),
+        ("a panic while trading", stop.as_str()),
+        ("a panic while stopping", next_start),
+        ("SIGKILL, out of memory,", ""),
+        ("power cut", next_start),
+        ("the trader hangs", "nobody until somebody kills it and starts it again"),
     ];
     for (cause, who) in rows {
         findings

@@ -178,8 +178,12 @@ fn named(lines: &mut Vec<String>, title: &str, orders: &[OrderLine]) {
             .as_ref()
             .map_or_else(|| "-".to_owned(), ToString::to_string);
         lines.push(format!(
-            "    {} {} {} order_id={venue_id}: {}",
-            order.venue, order.symbol, order.client_order_id, order.why
+            "    {} {} {} order_id={venue_id} {}: {}",
+            order.venue,
+            order.symbol,
+            order.client_order_id,
+            order.state.word(),
+            order.why
         ));
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 #[cfg(test)]
 mod mistakes;
 pub mod nearest;
+mod notes;
 mod reader;
 pub mod refusal;
 pub mod render;
@@ -30,7 +31,7 @@ use super::environment::Env;
 use super::place::Place;
 use crate::domain::ids::{Instance, Symbol};
 use crate::domain::money::Decimal;
-use crate::domain::settings::{LadderSides, LadderStart, Settings, StrategyKind, VenueSettings};
+use crate::domain::settings::{Mode, Settings, VenueSettings};
 
 /// The file that is read where none is named.
 pub const FILE: &str = "lastorders.toml";
@@ -184,7 +185,7 @@ pub fn parse(file: Option<(&Path, &str)>, place: &Result<Place, Refusal>, env: &
         return Err(refusals);
     }
     note_origins(env, &mut origins);
-    let notes = notes(&settings, &extra, env, guardian_given);
+    let notes = notes::notes(&settings, &extra, env, guardian_given);
     Ok(Loaded {
         settings,
         extra,
@@ -210,12 +211,7 @@ fn symbol(text: &str) -> Result<Symbol, String> {
     }
 }
 
-fn instance(
-    root: &Section<'_>,
-    env: &Env,
-    mode: crate::domain::settings::Mode,
-    refusals: &mut Vec<Refusal>,
-) -> Option<Instance> {
+fn instance(root: &Section<'_>, env: &Env, mode: Mode, refusals: &mut Vec<Refusal>) -> Option<Instance> {
     const FORM: &str = "Allowed: exactly four characters of 0-9 and a-z, different for each trader of an account.";
     let text = root.text("instance");
     let of_file = match text.as_deref().map(str::parse::<Instance>) {
@@ -243,7 +239,7 @@ fn instance(
         }
         None => {}
     }
-    if mode == crate::domain::settings::Mode::Live && !root.has("instance") {
+    if mode == Mode::Live && !root.has("instance") {
         root.refuse(
             "instance",
             None,
@@ -312,79 +308,6 @@ fn note_origins(env: &Env, origins: &mut BTreeMap<String, String>) {
     } else {
         note("venue[sim].symbols", "SYMBOLS");
     }
-}
-
-fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_given: bool) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (name, meant) in env.misspelt() {
-        notes.push(format!("{name} is not a variable we read. Did you mean {meant}?"));
-    }
-    if extra.web != "off" {
-        notes.push(format!(
-            "LASTORDERS_WEB = {}: the page is not built yet, nothing listens there.",
-            extra.web
-        ));
-    }
-    if guardian_given {
-        notes.push("[guardian]: the guardian is not built yet, so this is checked but not in effect.".to_owned());
-    }
-    if settings.strategies.is_empty() {
-        notes.push("There is no [[strategy]]: nothing will be traded.".to_owned());
-    }
-    for venue in &settings.venues {
-        let wanted = orders_wanted(settings, venue);
-        let may_own = super::grace::may_own(settings, venue);
-        if wanted > u64::from(may_own) {
-            notes.push(format!(
-                "The strategies of venue `{}` want up to {wanted} open orders and may own {may_own}: the rest is refused \
-                 by the risk gate. What they may own is the smallest of risk.max_open_orders, what could be cancelled \
-                 within shutdown.cancel_timeout_s, and the venue's own limit.",
-                venue.name
-            ));
-        }
-    }
-    notes.extend(oversized_rungs(settings));
-    notes
-}
-
-/// Open orders the strategies of a venue would like to have.
-fn orders_wanted(settings: &Settings, venue: &VenueSettings) -> u64 {
-    let of_strategy = |kind: &StrategyKind| match kind {
-        StrategyKind::MarketMaker(maker) => u64::from(maker.levels) * 2,
-        StrategyKind::Ladder(ladder) => match ladder.sides {
-            LadderSides::One(_) => u64::from(ladder.rungs),
-            LadderSides::Both => u64::from(ladder.rungs) * 2,
-        },
-    };
-    settings
-        .strategies
-        .iter()
-        .filter(|strategy| strategy.venue == venue.name)
-        .map(|strategy| of_strategy(&strategy.kind) * strategy.symbols.len() as u64)
-        .sum()
-}
-
-fn oversized_rungs(settings: &Settings) -> Vec<String> {
-    let mut notes = Vec::new();
-    for strategy in &settings.strategies {
-        let StrategyKind::Ladder(ladder) = &strategy.kind else {
-            continue;
-        };
-        let LadderStart::Price(price) = ladder.start else {
-            continue;
-        };
-        for symbol in &strategy.symbols {
-            let limit = settings.risk.of(symbol).max_order_notional;
-            if price.checked_mul(ladder.order_qty).is_none_or(|worth| worth > limit) {
-                notes.push(format!(
-                    "Strategy `{}`: {} {symbol} at {price} is worth more than max_order_notional = {limit}, so the risk \
-                     gate refuses it.",
-                    strategy.name, ladder.order_qty
-                ));
-            }
-        }
-    }
-    notes
 }
 
 /// Names given so far, and the symbols of venues.
