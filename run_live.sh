@@ -30,12 +30,11 @@ for lo_word in "$@"; do
 done
 
 if [ ! -x "$lo_program" ]; then
-    lo_command="cargo build --release --locked --manifest-path $lo_home/Cargo.toml --target-dir $lo_home/target"
     if [ "$lo_live" = yes ]; then
         {
             echo "run_live.sh: there is no $lo_program, and nothing is built in LIVE."
             echo "Build it, try it with MODE=PAPER, then start again:"
-            echo "  $lo_command"
+            echo "  cargo build --release --locked --manifest-path '$lo_home/Cargo.toml' --target-dir '$lo_home/target'"
         } >&2
         exit 2
     fi

@@ -71,7 +71,7 @@ pub fn dispatch(args: &[OsString], env: &Env, starter: &Starter<'_>, console: &m
         Command::Completions { shell } => commands::completions::completions(*shell, console),
         command => match &place {
             Ok(place) => with_place(command, place, console),
-            Err(refusal) => refuse(std::slice::from_ref(refusal), console),
+            Err(refusal) => refuse(std::slice::from_ref(refusal.as_ref()), console),
         },
     }
 }

@@ -26,7 +26,7 @@ pub struct Place {
 
 impl Place {
     /// From the command line, else the environment, else PAPER in `./var/paper`.
-    pub fn of(mode_flag: Option<&str>, state_dir_flag: Option<&Path>, env: &Env) -> Result<Place, Refusal> {
+    pub fn of(mode_flag: Option<&str>, state_dir_flag: Option<&Path>, env: &Env) -> Result<Place, Box<Refusal>> {
         let (source, word) = match (mode_flag, env.get("MODE")) {
             (Some(word), _) => ("--mode", word),
             (None, Some(word)) => ("MODE", word),
@@ -36,7 +36,7 @@ impl Place {
             let words = MODES.map(Mode::word);
             let problem = format!("This is no mode.{}", did_you_mean(&word.to_uppercase(), &words));
             let allowed = format!("Allowed: {}.", words.join(", "));
-            return Err(Refusal::of_variable(source, word, &problem, &allowed));
+            return Err(Box::new(Refusal::of_variable(source, word, &problem, &allowed)));
         };
         let named = state_dir_flag
             .map(Path::to_owned)

@@ -10,7 +10,7 @@ use crate::cli::place::{Place, shown};
 use crate::cli::{exit, refuse};
 
 /// Prints the effective settings, or everything that is wrong.
-pub fn config(file: Option<&Path>, place: &Result<Place, Refusal>, env: &Env, console: &mut Console<'_>) -> u8 {
+pub fn config(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env, console: &mut Console<'_>) -> u8 {
     match load(file, place, env) {
         Err(refusals) => refuse(&refusals, console),
         Ok(loaded) => {

@@ -54,7 +54,7 @@ impl Findings {
 }
 
 /// Looks, tells; the exit code says whether anything is wrong.
-pub fn doctor(file: Option<&Path>, place: &Result<Place, Refusal>, env: &Env, console: &mut Console<'_>) -> u8 {
+pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env, console: &mut Console<'_>) -> u8 {
     let mut findings = Findings::default();
     findings.lines.push(format!("lastorders {}", env!("CARGO_PKG_VERSION")));
     match place {

@@ -28,7 +28,7 @@ pub struct Starter<'s> {
 /// Runs the trader; `ends_on_restart` hands a wanted restart to the caller.
 pub fn run(
     file: Option<&Path>,
-    place: &Result<Place, Refusal>,
+    place: &Result<Place, Box<Refusal>>,
     env: &Env,
     ends_on_restart: bool,
     starter: &Starter<'_>,

@@ -57,9 +57,18 @@ const ONE_MISTAKE: &[Case] = &[
     ("rungs = 10", "", 13, "strategy[rungs].rungs", None, &["missing", "1 to 10000"]),
 ];
 
+/// A table, and the one refusal as above.
+type TableCase = (
+    &'static str,
+    usize,
+    &'static str,
+    Option<&'static str>,
+    &'static [&'static str],
+);
+
 /// Tables put behind `SOUND`, whose last line is 22.
 #[rustfmt::skip]
-const ONE_BAD_TABLE: &[(&str, usize, &str, Option<&str>, &[&str])] = &[
+const ONE_BAD_TABLE: &[TableCase] = &[
     ("[risk]\nmax_order_notional = \"0\"", 23, "risk.max_order_notional", Some("\"0\""), &["above zero"]),
     ("[risk]\nmax_daily_loss = 50.0", 23, "risk.max_daily_loss", Some("50.0"), &["max_daily_loss = \"50.0\""]),
     ("[risk]\nmax_open_orders = 0", 23, "risk.max_open_orders", Some("0"), &["1 to"]),

@@ -85,7 +85,7 @@ pub fn file_of(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
 }
 
 /// Reads the file, if there is one, and makes the settings.
-pub fn load(file: Option<&Path>, place: &Result<Place, Refusal>, env: &Env) -> Result<Loaded, Vec<Refusal>> {
+pub fn load(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env) -> Result<Loaded, Vec<Refusal>> {
     let Some(path) = file else {
         return parse(None, place, env);
     };
@@ -102,7 +102,7 @@ pub fn load(file: Option<&Path>, place: &Result<Place, Refusal>, env: &Env) -> R
                 allowed: "Name another file with --config or LASTORDERS_CONFIG, or write one: lastorders init."
                     .to_owned(),
             }];
-            refusals.extend(place.as_ref().err().cloned());
+            refusals.extend(place.as_ref().err().map(|refusal| refusal.as_ref().clone()));
             Err(refusals)
         }
     }
@@ -119,7 +119,11 @@ fn text_of(path: &Path) -> Result<String, String> {
 }
 
 /// Makes the settings from a file's text and the environment.
-pub fn parse(file: Option<(&Path, &str)>, place: &Result<Place, Refusal>, env: &Env) -> Result<Loaded, Vec<Refusal>> {
+pub fn parse(
+    file: Option<(&Path, &str)>,
+    place: &Result<Place, Box<Refusal>>,
+    env: &Env,
+) -> Result<Loaded, Vec<Refusal>> {
     let (path, text) = file.map_or((None, ""), |(path, text)| (Some(path), text));
     let name = path.map_or_else(|| format!("{FILE} (there is none)"), |path| path.display().to_string());
     let reading = Reading::new(&name, text);
@@ -131,7 +135,7 @@ pub fn parse(file: Option<(&Path, &str)>, place: &Result<Place, Refusal>, env: &
     let place = match place {
         Ok(place) => place.clone(),
         Err(refusal) => {
-            refusals.push(refusal.clone());
+            refusals.push(refusal.as_ref().clone());
             Place::unsettled()
         }
     };
