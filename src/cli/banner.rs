@@ -38,6 +38,7 @@ pub fn banner(settings: &Settings, is_coloured: bool) -> String {
     }
     line(format!("  state     {}", shown(&settings.state_dir)));
     let at_stop = match settings.shutdown.on_exit {
+        _ if settings.mode == Mode::DryRun => "there is nothing to cancel",
         OnExit::Cancel => "cancels every order and shows that it is gone",
         OnExit::Keep => "KEEPS its orders at the venue (on_exit = \"keep\")",
     };

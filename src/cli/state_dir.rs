@@ -76,11 +76,17 @@ pub fn open_orders(state_dir: &Path) -> Vec<String> {
         .collect()
 }
 
+/// A number of things: "1 order", "2 orders".
+pub fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// A warning that names them.
 pub fn open_orders_warning(open: &[String]) -> String {
     let mut text = format!(
-        "\nWARNING: the last saved state names {} of our orders as open, and they may rest at the venue now:\n",
-        open.len()
+        "\nWARNING: the last saved state names {} of ours as open, which may rest at the venue now:\n",
+        counted(open.len(), "order")
     );
     for order in open.iter().take(NAMED_MAX) {
         text.push_str(&format!("  - {order}\n"));
@@ -88,7 +94,7 @@ pub fn open_orders_warning(open: &[String]) -> String {
     if open.len() > NAMED_MAX {
         text.push_str(&format!("  … and {} more\n", open.len() - NAMED_MAX));
     }
-    text.push_str("The next start of lastorders run finds them at the venue, settles and cancels them.");
+    text.push_str("The next lastorders run looks at the venue, settles what is not known and cancels them.");
     text
 }
 

@@ -503,7 +503,7 @@ fn the_report_names_what_is_left_and_does_not_flatter_a_draft() {
                 "3 canceled",
                 "0 remaining",
                 "by_order, 2 listings",
-                "BTC-USDT 0.01 (640 at 64000.5)",
+                "BTC-USDT 0.01 (640.00 at 64000.5)",
             ] as &[&str],
         ),
         (
@@ -597,7 +597,7 @@ fn doctor_names_each_problem_with_its_mend() {
         (
             "residue",
             |desk| desk.put("last_shutdown.json", &serde_json::to_string(&report(true, 3)).unwrap()),
-            &["left 1 orders", "Mend: lastorders report"],
+            &["left 1 order that may be open", "Mend: lastorders report"],
         ),
         (
             "a stop cut short",

@@ -10,7 +10,7 @@ use crate::cli::console::Console;
 use crate::cli::environment::Env;
 use crate::cli::grace::{deadline_s, grace_period_s, may_own, may_own_explained};
 use crate::cli::place::{Place, shown};
-use crate::cli::state_dir::{self, Lock};
+use crate::cli::state_dir::{self, Lock, counted};
 use crate::cli::{banner, exit};
 use crate::domain::ids::Symbol;
 use crate::domain::report::Report;
@@ -190,7 +190,7 @@ fn occupancy(path: &Path, findings: &mut Findings) {
         );
     }
     let open = state_dir::open_orders(path);
-    findings.row("open orders", &format!("{} in the last saved state", open.len()));
+    findings.row("open orders", &format!("{} named by the last saved state", open.len()));
     if lock == Lock::Free && !open.is_empty() {
         let named = open
             .iter()
@@ -202,7 +202,7 @@ fn occupancy(path: &Path, findings: &mut Findings) {
                 "{} orders of ours may be open, and no trader is running:{named}",
                 open.len()
             ),
-            "lastorders run finds, settles and cancels them at its start.",
+            "lastorders run settles and cancels them at its start.",
         );
     }
 }
@@ -228,10 +228,10 @@ fn last_stop(path: &Path, findings: &mut Findings) {
             let text = format!("{}, {}: {}", report.started_at, report.reason, report_result(&report));
             findings.row("last stop", &text);
             if !report.complete || report.exit_code == 3 {
-                let remaining = report.orders.remaining.len();
+                let remaining = counted(report.orders.remaining.len(), "order");
                 findings.problem(
-                    format!("The last stop left {remaining} orders that are or may be open."),
-                    "lastorders report names them; lastorders run finds, settles and cancels them at its start.",
+                    format!("The last stop left {remaining} that may be open."),
+                    "lastorders report names them; lastorders run settles and cancels them at its start.",
                 );
             }
         }

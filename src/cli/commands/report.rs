@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::place::{Place, shown};
-use crate::cli::state_dir::REPORT;
+use crate::cli::state_dir::{REPORT, counted};
 use crate::domain::report::{OrderLine, Report};
 
 /// Prints the last report.
@@ -74,7 +74,7 @@ pub fn page(report: &Report) -> String {
     if !report.pending_jobs.is_empty() {
         lines.push(format!("  unfinished  {}", report.pending_jobs.join(", ")));
     }
-    named(&mut lines, "ARE OR MAY BE OPEN", &report.orders.remaining);
+    named(&mut lines, "that may be open", &report.orders.remaining);
     named(&mut lines, "kept on purpose", &report.orders.kept);
     lines.push(String::new());
     for (number, step) in report.steps.iter().enumerate() {
@@ -110,12 +110,20 @@ pub fn result(report: &Report) -> String {
 }
 
 fn signals(report: &Report) -> String {
-    match (&report.signal, report.signals_repeated) {
-        (Some(signal), 0) if *signal == report.reason => String::new(),
-        (Some(signal), 0) => format!(" ({signal})"),
-        (Some(signal), more) => format!(" ({signal}, and {more} more after it)"),
-        (None, 0) => String::new(),
-        (None, more) => format!(" ({more} signals after it)"),
+    let mut parts = Vec::new();
+    if let Some(signal) = report.signal.as_ref().filter(|signal| **signal != report.reason) {
+        parts.push(signal.clone());
+    }
+    if report.signals_repeated > 0 {
+        parts.push(format!(
+            "{} after it",
+            counted(report.signals_repeated as usize, "more signal")
+        ));
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
     }
 }
 
@@ -130,7 +138,7 @@ fn orders(report: &Report) -> String {
         parts.push(format!("{} never sent", counts.unsent));
     }
     if counts.cancel_errors > 0 {
-        parts.push(format!("{} cancel errors", counts.cancel_errors));
+        parts.push(counted(counts.cancel_errors as usize, "cancel error"));
     }
     if !counts.kept.is_empty() {
         parts.push(format!("{} kept", counts.kept.len()));
@@ -149,7 +157,7 @@ fn proof(report: &Report) -> String {
         };
         return format!("NONE ({}): {missing}", proof.grade);
     }
-    format!("{}, {} listings", proof.grade, proof.listings)
+    format!("{}, {}", proof.grade, counted(proof.listings as usize, "listing"))
 }
 
 fn positions(report: &Report) -> String {
@@ -158,7 +166,7 @@ fn positions(report: &Report) -> String {
     }
     let held = report.positions.iter().map(|position| {
         let worth = match (&position.notional, &position.mark) {
-            (Some(notional), Some(mark)) => format!(" ({} at {mark})", notional.truncated(2)),
+            (Some(notional), Some(mark)) => format!(" ({} at {mark})", notional.truncated(2).with_places(2)),
             _ => String::new(),
         };
         format!("{} {}{worth}", position.symbol, position.qty)
@@ -171,7 +179,7 @@ fn named(lines: &mut Vec<String>, title: &str, orders: &[OrderLine]) {
         return;
     }
     lines.push(String::new());
-    lines.push(format!("  {} {title}:", orders.len()));
+    lines.push(format!("  {} {title}:", counted(orders.len(), "order")));
     for order in orders {
         let venue_id = order
             .venue_order_id
