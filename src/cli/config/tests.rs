@@ -1,5 +1,6 @@
 //! Configurations as data: what is refused and in which words, what is accepted and what it means.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::refusal::{Refusal, told};
@@ -388,6 +389,7 @@ post_only = false
         format!("{other}{with_sim}"),
         MINIMAL.to_owned(),
         uncommented(SAMPLE),
+        shaken(&uncommented(SAMPLE)),
     ];
     for text in files {
         let first = accepted(&text);
@@ -454,16 +456,65 @@ fn the_sample_sets_nothing_as_it_stands_and_documents_every_key_at_its_default()
     assert_eq!(all.settings.venues[0].sim, usual.settings.venues[0].sim);
     assert_eq!(all.settings.strategies[0].kind, usual.settings.strategies[0].kind);
     assert_eq!(all.extra, usual.extra);
-    // Every key the printed form has is in the sample, too.
-    for line in render::toml(&all).lines() {
-        let Some((key, _)) = line.split_once(" = ") else {
-            continue;
-        };
-        let documented = SAMPLE
-            .lines()
-            .any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
-        assert!(documented, "`{key}` is not in the sample");
+    // The printed form has every key of the sample and no other (one symbol's limits are printed whole).
+    let (documented, printed) = (keys(&uncommented(SAMPLE)), keys(&render::toml(&all)));
+    assert!(documented.len() > 50, "{documented:?}");
+    assert_eq!(
+        documented.difference(&printed).collect::<Vec<_>>(),
+        Vec::<&(String, String)>::new()
+    );
+    let more = printed
+        .difference(&documented)
+        .filter(|(table, _)| !table.starts_with("[risk.symbol"));
+    assert_eq!(more.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+}
+
+/// Every key of a file with the header it stands under.
+fn keys(text: &str) -> BTreeSet<(String, String)> {
+    entries(text).into_iter().map(|(table, key, _)| (table, key)).collect()
+}
+
+/// The same with the values.
+fn entries(text: &str) -> BTreeSet<(String, String, String)> {
+    let mut table = String::new();
+    let mut entries = BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            table = line.split_whitespace().next().unwrap_or_default().to_owned();
+        } else if let Some((key, rest)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) {
+            let value = rest.split('#').next().unwrap_or_default().trim();
+            entries.insert((table.clone(), key.to_owned(), value.to_owned()));
+        }
     }
+    entries
+}
+
+#[test]
+fn every_value_of_a_file_takes_effect() {
+    let file = shaken(&uncommented(SAMPLE));
+    let (given, printed) = (entries(&file), entries(&render::toml(&accepted(&file))));
+    let lost: Vec<_> = given.difference(&printed).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_ne!(entries(&uncommented(SAMPLE)), given);
+}
+
+/// A file with every number and every switch changed, no two numbers alike.
+fn shaken(text: &str) -> String {
+    let line = |(number, line): (usize, &str)| {
+        let Some((key, rest)) = line.split_once(" = ") else {
+            return line.to_owned();
+        };
+        let (value, comment) = rest.split_once('#').unwrap_or((rest, ""));
+        match value.trim() {
+            "true" => format!("{key} = false"),
+            "false" => format!("{key} = true"),
+            value => match value.parse::<usize>() {
+                Ok(value) => format!("{key} = {}", value + number % 40 + 1),
+                Err(_) => format!("{key} = {value} #{comment}"),
+            },
+        }
+    };
+    text.lines().enumerate().map(line).collect::<Vec<String>>().join("\n")
 }
 
 #[test]
