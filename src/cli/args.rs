@@ -1,0 +1,142 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+const AFTER: &str = "\
+Examples:
+  lastorders run                     trade on paper, on the built-in market
+  lastorders status                  how the running trader stands
+  lastorders stop                    cancel every order, prove it, end
+  lastorders doctor                  what is wrong here, and the mend
+
+Environment:
+  MODE                   DRY_RUN, PAPER (default), LIVE
+  VENUE, SYMBOLS         one venue without a file: sim; BTC-USDT,ETH-USDT
+  LASTORDERS_CONFIG      configuration file; else ./lastorders.toml if it is there
+  LASTORDERS_STATE_DIR   state directory; else ./var/<mode>
+  LASTORDERS_INSTANCE    four characters of 0-9 and a-z
+  RUST_LOG               log filter, such as lastorders=debug
+
+Exit codes:
+  0   done; of a run: nothing of ours is open, and that was shown
+  1   it could not be done; nothing of ours is open
+  2   the command line or the configuration is wrong
+  3   orders of ours are or may be open: they are named
+  4   another process holds the lock
+  75  a restart is wanted (run --no-guard and trade only)";
+
+/// A 24/7 trading daemon that never leaves an order behind.
+#[derive(Debug, Parser)]
+#[command(name = "lastorders", version, about, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Which trader")]
+pub struct Global {
+    /// Configuration file [else LASTORDERS_CONFIG, else ./lastorders.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How real it is [else MODE, else PAPER]
+    #[arg(long, global = true, hide_possible_values = true, value_name = "DRY_RUN|PAPER|LIVE",
+          value_parser = PossibleValuesParser::new(["DRY_RUN", "PAPER", "LIVE"]))]
+    pub mode: Option<String>,
+    /// State directory [else LASTORDERS_STATE_DIR, else ./var/<mode>]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trade until told to stop
+    #[command(after_help = "\
+Example:
+  lastorders run
+  MODE=DRY_RUN lastorders run --config my.toml
+
+It stops on SIGTERM, Ctrl-C, SIGHUP or `lastorders stop`: every order is cancelled and shown to be gone.")]
+    Run {
+        /// End with 75 on a wanted restart instead of beginning again.
+        ///
+        /// The guardian (a small parent process that cleans up after a crash) is not built yet: with or without this,
+        /// run is the trader itself.
+        #[arg(long)]
+        no_guard: bool,
+    },
+    /// The trader process itself, as `run --no-guard`
+    #[command(hide = true, after_help = "Example:\n  lastorders trade")]
+    Trade,
+    /// How the running trader stands
+    #[command(after_help = "\
+Example:
+  lastorders status
+  lastorders status --json | jq .
+  lastorders status --ready          as a readiness probe: exit code 0 or 1")]
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+        /// Say whether it is ready, by words and exit code (0 ready, 1 not)
+        #[arg(long)]
+        ready: bool,
+    },
+    /// No new orders; cancel the quotes and prove it. The trader stays and watches
+    #[command(after_help = "Example:\n  lastorders pause\n  lastorders pause --keep-orders")]
+    Pause {
+        /// Leave resting orders alone
+        #[arg(long)]
+        keep_orders: bool,
+    },
+    /// Trade again after a pause
+    #[command(after_help = "Example:\n  lastorders resume")]
+    Resume,
+    /// Cancel everything of ours, prove it, then stay paused
+    #[command(after_help = "Example:\n  lastorders cancel-all")]
+    CancelAll,
+    /// Stop: cancel every order, prove that none is left, save, report, end
+    #[command(after_help = "Example:\n  lastorders stop\n  lastorders report       what the stop did")]
+    Stop,
+    /// Stop in the same way, then begin again with the configuration as it is then
+    #[command(after_help = "Example:\n  lastorders restart")]
+    Restart,
+    /// Check the configuration and print what is in effect
+    #[command(after_help = "\
+Example:
+  lastorders config
+  lastorders config > effective.toml       the output is a configuration file")]
+    Config,
+    /// Look at everything a run depends on; name each problem with its mend
+    #[command(after_help = "Example:\n  lastorders doctor\n  MODE=LIVE lastorders doctor")]
+    Doctor,
+    /// Write a small configuration with small limits
+    #[command(after_help = "Example:\n  lastorders init\n  lastorders init --config my.toml")]
+    Init,
+    /// What the last stop did
+    #[command(after_help = "Example:\n  lastorders report\n  lastorders report --json | jq .orders.remaining")]
+    Report {
+        /// The file as it is
+        #[arg(long)]
+        json: bool,
+    },
+    /// A completion script for a shell
+    #[command(after_help = "\
+Example:
+  lastorders completions bash > ~/.local/share/bash-completion/completions/lastorders
+  lastorders completions zsh > \"${fpath[1]}/_lastorders\"")]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}

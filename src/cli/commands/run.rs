@@ -1,0 +1,81 @@
+//! `run` and `trade`: check everything, say what is about to happen, hand over to the trader.
+//!
+//! The guardian is not built yet, so `run` is the trader itself. After a wanted restart it replaces itself by a fresh
+//! copy: the same process id for the supervisor, the configuration as it is then, and nothing left over from before.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use crate::cli::banner::banner;
+use crate::cli::config::load;
+use crate::cli::config::refusal::Refusal;
+use crate::cli::console::Console;
+use crate::cli::environment::Env;
+use crate::cli::place::Place;
+use crate::cli::{exit, refuse, state_dir};
+use crate::domain::settings::Settings;
+
+/// What begins a run.
+pub struct Starter<'s> {
+    /// Trades until stopped; gives the exit code.
+    pub launcher: &'s dyn Fn(Settings) -> u8,
+    /// Begins this process again from the start; comes back only when that failed.
+    pub again: &'s dyn Fn() -> std::io::Error,
+}
+
+/// Runs the trader; `ends_on_restart` hands a wanted restart to the caller.
+pub fn run(
+    file: Option<&Path>,
+    place: &Result<Place, Box<Refusal>>,
+    env: &Env,
+    ends_on_restart: bool,
+    starter: &Starter<'_>,
+    console: &mut Console<'_>,
+) -> u8 {
+    let loaded = match load(file, place, env) {
+        Ok(loaded) => loaded,
+        Err(refusals) => {
+            let code = refuse(&refusals, console);
+            console.tell("\nNothing was started. lastorders config checks again without starting anything.");
+            if let Ok(place) = place {
+                let open = state_dir::open_orders(&place.state_dir);
+                if !open.is_empty() {
+                    console.tell(&state_dir::open_orders_warning(&open));
+                }
+            }
+            return code;
+        }
+    };
+    console.tell(&banner(&loaded.settings, console.colour_err));
+    for note in &loaded.notes {
+        console.tell(&format!("  note: {note}"));
+    }
+    let code = (starter.launcher)(loaded.settings);
+    if code != exit::RESTART || ends_on_restart {
+        return code;
+    }
+    let error = (starter.again)();
+    console.tell(&format!(
+        "A restart is wanted, but this process could not begin again: {error}.\nNothing of ours is open. Start it by hand."
+    ));
+    exit::FAILED
+}
+
+/// Replaces this process by a fresh one of the same program with the same arguments.
+///
+/// The name in /proc works even after a rebuild has replaced the file; where the file is still the same its own path is
+/// taken, so that the process keeps its name in `ps`.
+pub fn begin_again(args: &[OsString]) -> std::io::Error {
+    let this = Path::new("/proc/self/exe");
+    let identity = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    let own_path = std::env::current_exe()
+        .ok()
+        .filter(|path| identity(path) == identity(this));
+    let mut command = std::process::Command::new(own_path.as_deref().unwrap_or(this));
+    if let Some(name) = args.first() {
+        command.arg0(name);
+    }
+    command.args(args.iter().skip(1)).exec()
+}

@@ -1,0 +1,79 @@
+//! What is allowed but may surprise: told at the start, by `config` and by `doctor`.
+
+use super::Extra;
+use crate::cli::environment::Env;
+use crate::cli::grace;
+use crate::domain::settings::{LadderSides, LadderStart, Settings, StrategyKind, VenueSettings};
+
+pub(super) fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_given: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, meant) in env.misspelt() {
+        notes.push(format!("{name} is not a variable we read. Did you mean {meant}?"));
+    }
+    if extra.web != "off" {
+        notes.push(format!(
+            "LASTORDERS_WEB = {}: the page is not built yet, nothing listens there.",
+            extra.web
+        ));
+    }
+    if guardian_given {
+        notes.push("[guardian]: the guardian is not built yet, so this is checked but not in effect.".to_owned());
+    }
+    if settings.strategies.is_empty() {
+        notes.push("There is no [[strategy]]: nothing will be traded.".to_owned());
+    }
+    for venue in &settings.venues {
+        let wanted = orders_wanted(settings, venue);
+        let may_own = grace::may_own(settings, venue);
+        if wanted > u64::from(may_own) {
+            notes.push(format!(
+                "The strategies of venue `{}` want up to {wanted} open orders and may own {may_own}: the rest is refused \
+                 by the risk gate. What they may own is the smallest of risk.max_open_orders, what could be cancelled \
+                 within shutdown.cancel_timeout_s, and the venue's own limit.",
+                venue.name
+            ));
+        }
+    }
+    notes.extend(oversized_rungs(settings));
+    notes
+}
+
+/// Open orders the strategies of a venue would like to have.
+fn orders_wanted(settings: &Settings, venue: &VenueSettings) -> u64 {
+    let of_strategy = |kind: &StrategyKind| match kind {
+        StrategyKind::MarketMaker(maker) => u64::from(maker.levels) * 2,
+        StrategyKind::Ladder(ladder) => match ladder.sides {
+            LadderSides::One(_) => u64::from(ladder.rungs),
+            LadderSides::Both => u64::from(ladder.rungs) * 2,
+        },
+    };
+    settings
+        .strategies
+        .iter()
+        .filter(|strategy| strategy.venue == venue.name)
+        .map(|strategy| of_strategy(&strategy.kind) * strategy.symbols.len() as u64)
+        .sum()
+}
+
+fn oversized_rungs(settings: &Settings) -> Vec<String> {
+    let mut notes = Vec::new();
+    for strategy in &settings.strategies {
+        let StrategyKind::Ladder(ladder) = &strategy.kind else {
+            continue;
+        };
+        let LadderStart::Price(price) = ladder.start else {
+            continue;
+        };
+        for symbol in &strategy.symbols {
+            let limit = settings.risk.of(symbol).max_order_notional;
+            if price.checked_mul(ladder.order_qty).is_none_or(|worth| worth > limit) {
+                notes.push(format!(
+                    "Strategy `{}`: {} {symbol} at {price} is worth more than max_order_notional = {limit}, so the risk \
+                     gate refuses it.",
+                    strategy.name, ladder.order_qty
+                ));
+            }
+        }
+    }
+    notes
+}

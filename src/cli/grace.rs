@@ -1,0 +1,108 @@
+//! Two sums an operator needs: how long a stop may take, and how many orders we may own.
+
+use crate::domain::settings::{Settings, ShutdownSettings, VenueKind, VenueSettings};
+
+/// Seconds a supervisor gives on top of our own deadline: for the process to be reaped, and for a disk that is slow.
+const SUPERVISOR_MARGIN_S: u32 = 5;
+
+/// The one deadline of a stop, counted from the first signal.
+pub fn deadline_s(shutdown: &ShutdownSettings) -> u32 {
+    shutdown.cancel_timeout_s.saturating_add(shutdown.recorder_timeout_s)
+}
+
+/// How long a supervisor must wait between its SIGTERM and its SIGKILL: the deadline and five seconds.
+///
+/// With the defaults 30 + 10 + 5 = 45: `TimeoutStopSec=45`, `docker stop -t 45`, `terminationGracePeriodSeconds: 45`.
+pub fn grace_period_s(shutdown: &ShutdownSettings) -> u32 {
+    deadline_s(shutdown).saturating_add(SUPERVISOR_MARGIN_S)
+}
+
+/// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.
+pub fn may_own(settings: &Settings, venue: &VenueSettings) -> u32 {
+    cancelable(settings, venue)
+        .unwrap_or(u32::MAX)
+        .min(settings.risk.max_open_orders)
+        .min(venue_max(venue))
+}
+
+/// The same with the sum behind it, for people.
+pub fn may_own_explained(settings: &Settings, venue: &VenueSettings) -> String {
+    let rate = match cancelable(settings, venue) {
+        Some(count) => format!(
+            "{count} (0.7 x {} cancels a second x {} s)",
+            venue.sim.cancels_per_second, settings.shutdown.cancel_timeout_s
+        ),
+        None => "no limit on cancels".to_owned(),
+    };
+    format!(
+        "the smallest of max_open_orders {}, {rate}, the venue's own limit {}",
+        settings.risk.max_open_orders,
+        venue_max(venue)
+    )
+}
+
+fn cancelable(settings: &Settings, venue: &VenueSettings) -> Option<u32> {
+    let rate = u64::from(venue.sim.cancels_per_second);
+    if venue.kind != VenueKind::Sim || rate == 0 {
+        return None;
+    }
+    let count = rate * 7 * u64::from(settings.shutdown.cancel_timeout_s) / 10;
+    Some(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn venue_max(venue: &VenueSettings) -> u32 {
+    venue.sim.open_orders_max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config;
+    use crate::cli::environment::Env;
+    use crate::cli::place::Place;
+
+    #[test]
+    fn a_supervisor_grants_the_deadline_and_five_seconds() {
+        for (cancel_timeout_s, recorder_timeout_s, deadline, grace) in
+            [(30, 10, 40, 45), (5, 1, 6, 11), (600, 120, 720, 725)]
+        {
+            let shutdown = ShutdownSettings {
+                cancel_timeout_s,
+                recorder_timeout_s,
+                on_exit: crate::domain::settings::OnExit::Cancel,
+            };
+            assert_eq!((deadline_s(&shutdown), grace_period_s(&shutdown)), (deadline, grace));
+        }
+    }
+
+    #[test]
+    fn we_never_own_what_we_could_not_cancel() {
+        let env = Env::default();
+        let mut settings = config::parse(None, &Place::of(None, None, &env), &env)
+            .unwrap()
+            .settings;
+        // Open orders allowed, cancels a second, cancel timeout, the venue's limit: what we may own.
+        let cases = [
+            (60, 0, 30, 20_000, 60),
+            (60, 1, 30, 20_000, 21),
+            (60, 10, 30, 20_000, 60),
+            (1_000, 10, 30, 20_000, 210),
+            (1_000, 1, 5, 20_000, 3),
+            (1_000, 0, 30, 200, 200),
+            (1_000_000, 1_000_000, 600, 1_000_000, 1_000_000),
+        ];
+        for (open, rate, timeout, venue_max, expected) in cases {
+            settings.risk.max_open_orders = open;
+            settings.shutdown.cancel_timeout_s = timeout;
+            let mut venue = settings.venues[0].clone();
+            venue.sim.cancels_per_second = rate;
+            venue.sim.open_orders_max = venue_max;
+            assert_eq!(
+                may_own(&settings, &venue),
+                expected,
+                "{}",
+                may_own_explained(&settings, &venue)
+            );
+        }
+    }
+}
