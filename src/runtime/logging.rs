@@ -51,6 +51,8 @@ pub struct LogSettings {
     pub files_kept: u32,
     /// Lines that may wait; full: the line is dropped and counted.
     pub queue_lines: usize,
+    /// How long a reader of the screen is waited for, once, before lines go to the file alone.
+    pub screen_patience: Duration,
     /// How long a file that refused is left alone.
     pub retry_after: Duration,
 }
@@ -65,6 +67,7 @@ impl LogSettings {
             file_bytes_max: 16 * 1024 * 1024,
             files_kept: 5,
             queue_lines: 8_192,
+            screen_patience: Duration::from_millis(50),
             retry_after: Duration::from_secs(5),
         }
     }

@@ -168,17 +168,23 @@ mod tests {
     #[test]
     fn files_are_put_aside_by_size_and_the_oldest_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = file(folder.path(), 10, 2);
+        let mut file = file(folder.path(), 10, 3);
         for number in 1..=7 {
             assert_eq!(file.append(Boot::ZERO, &format!("line{number}\n")), None);
         }
         assert_eq!(
             files_in(&folder.path().join("logs")),
-            ["lastorders.log", "lastorders.log.1", "lastorders.log.2"]
+            [
+                "lastorders.log",
+                "lastorders.log.1",
+                "lastorders.log.2",
+                "lastorders.log.3"
+            ]
         );
         assert_eq!(text(folder.path(), "lastorders.log"), "line7\n");
         assert_eq!(text(folder.path(), "lastorders.log.1"), "line6\n");
         assert_eq!(text(folder.path(), "lastorders.log.2"), "line5\n");
+        assert_eq!(text(folder.path(), "lastorders.log.3"), "line4\n");
     }
 
     #[test]

@@ -139,6 +139,33 @@ fn a_reader_who_comes_back_is_told_how_much_is_missing() {
 }
 
 #[test]
+fn a_reader_slower_than_a_burst_loses_nothing() {
+    const LINES: usize = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut reads, screen) = pipe();
+    let mut settings = settings(folder.path(), screen);
+    settings.queue_lines = 5 * LINES;
+    settings.screen_patience = PATIENCE;
+    let (logger, handle) = start(settings).unwrap();
+    for number in 0..LINES {
+        info(
+            &logger,
+            &format!("line {number} of a burst, many times what a pipe holds"),
+        );
+    }
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        let mut little = [0; 512];
+        while let Ok(count @ 1..) = reads.read(&mut little) {
+            text.push_str(std::str::from_utf8(&little[..count]).unwrap());
+        }
+        text
+    });
+    assert!(handle.flush_and_stop(PATIENCE));
+    assert_eq!(reader.join().unwrap(), file_text(folder.path()));
+}
+
+#[test]
 fn a_closed_stderr_is_no_trouble() {
     let folder = tempfile::tempdir().unwrap();
     let (reads, screen) = pipe();

@@ -25,6 +25,8 @@ pub(super) struct Writer {
     screen: Screen,
     /// The status line that stands below the log.
     status: Option<Box<StatusLine>>,
+    /// How long a reader of the screen is waited for, once.
+    screen_patience: Duration,
     /// Lines the screen had no room for and that have not been reported yet.
     n_unshown: u64,
 }
@@ -41,6 +43,7 @@ impl Writer {
                 settings.retry_after,
             ),
             screen: settings.screen,
+            screen_patience: settings.screen_patience,
             status: None,
             n_unshown: 0,
         }
@@ -70,7 +73,7 @@ impl Writer {
                 self.status = status;
                 let drawing = self.drawn(b"");
                 // A status line that is not seen is no loss.
-                self.screen.show(&drawing);
+                self.screen.show(&drawing, self.patience());
             }
             Line::Wake => {}
         }
@@ -87,7 +90,7 @@ impl Writer {
         self.status = None;
         self.report_unshown();
         let cleared = self.drawn(b"");
-        self.screen.show(&cleared);
+        self.screen.show(&cleared, self.patience());
     }
 
     fn write(&mut self, at: Wall, level: Level, text: String) {
@@ -123,7 +126,7 @@ impl Writer {
             return;
         }
         let drawing = self.drawn(line.as_bytes());
-        if self.screen.show(&drawing) == Shown::NoRoom {
+        if self.screen.show(&drawing, self.patience()) == Shown::NoRoom {
             self.n_unshown += 1;
         }
     }
@@ -139,8 +142,18 @@ impl Writer {
             self.file.path().display()
         );
         let drawing = self.drawn(self.own_line(Level::Warn, &text).as_bytes());
-        if self.screen.show(&drawing) != Shown::NoRoom {
+        if self.screen.show(&drawing, self.patience()) != Shown::NoRoom {
             self.n_unshown = 0;
+        }
+    }
+
+    /// A reader is waited for only while few lines wait: the file must not fall behind for the screen's sake.
+    fn patience(&self) -> Duration {
+        let capacity = self.lines.capacity().unwrap_or(usize::MAX);
+        if self.lines.len() > capacity / 4 {
+            Duration::ZERO
+        } else {
+            self.screen_patience
         }
     }
 

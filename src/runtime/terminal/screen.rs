@@ -1,6 +1,8 @@
-//! stderr, written to without ever waiting for whoever reads it.
+//! stderr, written to without being held up by whoever reads it.
 //!
-//! Always holds: a write happens only where the kernel says there is room, and in pieces a pipe takes whole. Pipes and
+//! Always holds: a write happens only where the kernel says there is room, and in pieces a pipe takes whole. Room is
+//! waited for once, for the patience of the caller; who did not read then is not waited for until there is room again.
+//! So a reader who is merely slower than a burst loses nothing, and one who is gone costs a moment, once. Pipes and
 //! terminals are opened anew without blocking, because "room" on a terminal may be a single byte, and because others
 //! may fill a shared pipe between the question and the write.
 //! Never does: fail. Output nobody can read is counted by the caller, not an error.
@@ -8,6 +10,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat};
@@ -37,6 +40,8 @@ pub struct Screen {
     is_terminal: bool,
     /// The end of a piece that was taken in part; goes first when there is room.
     rest: Vec<u8>,
+    /// There was no room when we last waited for it.
+    is_stuck: bool,
 }
 
 impl Screen {
@@ -54,6 +59,7 @@ impl Screen {
             file: None,
             is_terminal: false,
             rest: Vec::new(),
+            is_stuck: false,
         }
     }
 
@@ -64,6 +70,7 @@ impl Screen {
             file: Some(File::from(unblocked(fd, is_terminal))),
             is_terminal,
             rest: Vec::new(),
+            is_stuck: false,
         }
     }
 
@@ -82,16 +89,16 @@ impl Screen {
     }
 
     /// Shows all of it, now or as soon as there is room, or nothing of it.
-    pub fn show(&mut self, bytes: &[u8]) -> Shown {
+    pub fn show(&mut self, bytes: &[u8], patience: Duration) -> Shown {
         let rest = std::mem::take(&mut self.rest);
-        match self.write(&rest) {
+        match self.write(&rest, patience) {
             (_, Shown::Yes) => {}
             (taken, other) => {
                 self.rest = rest[taken..].to_vec();
                 return other;
             }
         }
-        match self.write(bytes) {
+        match self.write(bytes, patience) {
             (0, other) => other,
             (taken, Shown::NoRoom) => {
                 self.rest = bytes[taken..].to_vec();
@@ -102,13 +109,15 @@ impl Screen {
     }
 
     /// Writes piece by piece; how much was taken, and how it ended.
-    fn write(&mut self, bytes: &[u8]) -> (usize, Shown) {
+    fn write(&mut self, bytes: &[u8], patience: Duration) -> (usize, Shown) {
         let Some(file) = &mut self.file else {
             return (0, Shown::Gone);
         };
         let mut taken = 0;
         while taken < bytes.len() {
-            if !has_room(file, self.is_terminal) {
+            let patience = if self.is_stuck { Duration::ZERO } else { patience };
+            self.is_stuck = !has_room(file, self.is_terminal, patience);
+            if self.is_stuck {
                 return (taken, Shown::NoRoom);
             }
             let piece = &bytes[taken..bytes.len().min(taken + PIECE_BYTES_MAX)];
@@ -137,13 +146,16 @@ fn meaning(error: &io::Error) -> Shown {
     if is_gone { Shown::Gone } else { Shown::NoRoom }
 }
 
-fn has_room(file: &File, is_terminal: bool) -> bool {
-    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+fn has_room(file: &File, is_terminal: bool, patience: Duration) -> bool {
+    let wait = Timespec {
+        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(patience.subsec_nanos()),
+    };
     if is_terminal && would_be_stopped(file) {
         return false;
     }
     let mut waits = [PollFd::new(file, PollFlags::OUT)];
-    let asked = poll(&mut waits, Some(&AT_ONCE));
+    let asked = poll(&mut waits, Some(&wait));
     // A closed or broken end is "ready": the write says which.
     asked.is_ok_and(|ready| ready > 0)
 }
@@ -174,7 +186,7 @@ mod tests {
     /// Shows numbered lines until there is no room; how many were taken.
     fn fill(screen: &mut Screen, line: &str) -> usize {
         (0..100_000)
-            .find(|_| screen.show(line.as_bytes()) != Shown::Yes)
+            .find(|_| screen.show(line.as_bytes(), Duration::ZERO) != Shown::Yes)
             .unwrap()
     }
 
@@ -184,14 +196,27 @@ mod tests {
         let mut screen = Screen::on(writes.into());
         let shown = fill(&mut screen, "a line\n");
         assert!(shown > 1_000);
-        assert_eq!(screen.show(b"one more\n"), Shown::NoRoom);
+        assert_eq!(screen.show(b"one more\n", Duration::ZERO), Shown::NoRoom);
         let mut bytes = vec![0; 4_096 * 4];
         reads.read_exact(&mut bytes).unwrap();
-        assert_eq!(screen.show(b"seen\n"), Shown::Yes);
+        assert_eq!(screen.show(b"seen\n", Duration::ZERO), Shown::Yes);
         drop(screen);
         let mut text = String::new();
         reads.read_to_string(&mut text).unwrap();
         assert!(text.ends_with("a line\nseen\n"), "whole lines only");
+    }
+
+    #[test]
+    fn a_reader_is_waited_for_once_and_again_only_after_there_was_room() {
+        let (mut reads, writes) = io::pipe().unwrap();
+        let mut screen = Screen::on(writes.into());
+        fill(&mut screen, "a line\n");
+        assert!(screen.is_stuck);
+        let for_ever = Duration::from_secs(3_600);
+        assert_eq!(screen.show(b"not waited for\n", for_ever), Shown::NoRoom);
+        reads.read_exact(&mut vec![0; 4_096 * 4]).unwrap();
+        assert_eq!(screen.show(b"seen\n", for_ever), Shown::Yes);
+        assert!(!screen.is_stuck);
     }
 
     #[test]
@@ -202,7 +227,7 @@ mod tests {
         let shown = fill(&mut screen, &long);
         let mut first = vec![0; 40_000];
         reads.read_exact(&mut first).unwrap();
-        assert_eq!(screen.show(b"next\n"), Shown::Yes);
+        assert_eq!(screen.show(b"next\n", Duration::ZERO), Shown::Yes);
         drop(screen);
         let mut rest = Vec::new();
         reads.read_to_end(&mut rest).unwrap();
@@ -215,9 +240,9 @@ mod tests {
         let (reads, writes) = io::pipe().unwrap();
         let mut screen = Screen::on(writes.into());
         drop(reads);
-        assert_eq!(screen.show(b"x\n"), Shown::Gone);
-        assert_eq!(screen.show(b"x\n"), Shown::Gone);
-        assert_eq!(Screen::none().show(b"x\n"), Shown::Gone);
+        assert_eq!(screen.show(b"x\n", Duration::ZERO), Shown::Gone);
+        assert_eq!(screen.show(b"x\n", Duration::ZERO), Shown::Gone);
+        assert_eq!(Screen::none().show(b"x\n", Duration::ZERO), Shown::Gone);
     }
 
     #[test]
@@ -235,7 +260,7 @@ mod tests {
         file.write_all(b"before\n").unwrap();
         let mut screen = Screen::on(file.try_clone().unwrap().into());
         assert!(!screen.is_terminal());
-        assert_eq!(screen.show(b"ours\n"), Shown::Yes);
+        assert_eq!(screen.show(b"ours\n", Duration::ZERO), Shown::Yes);
         file.write_all(b"after\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\nours\nafter\n");
         assert_eq!(screen.columns(), COLUMNS_DEFAULT);
