@@ -5,6 +5,9 @@
 //!
 //! Always holds: this is the only ring that spawns threads, reads clocks and knows both sides of a seam.
 
+pub mod trader;
+
+pub mod hands;
 pub mod machine;
 
 pub mod channels;

@@ -179,6 +179,10 @@ impl Stop {
 
     fn signalled(&mut self, at: Stamp, signal: SignalName, out: &mut Vec<Action>) {
         self.n_signals += 1;
+        // Whoever signals wants it to end, not to come back.
+        if self.cause == StopCause::Restart {
+            self.cause = StopCause::Signal(signal);
+        }
         if signal != SignalName::Int {
             return;
         }
