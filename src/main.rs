@@ -1,22 +1,42 @@
-//! The binary: everything is in the library.
+//! The binary: registers the signals first, then everything is in the library.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::process::ExitCode;
 
 use lastorders::cli::environment::Env;
 use lastorders::cli::main_with;
 use lastorders::domain::settings::Settings;
+use lastorders::runtime::gate::Gate;
+use lastorders::runtime::signals::StopSignals;
+use lastorders::runtime::trader::{self, Launch};
 
 fn main() -> ExitCode {
-    ExitCode::from(main_with(std::env::args_os(), &Env::of_process(), &launch))
+    // A SIGTERM that comes right after the start must find a handler, so this is the first thing a trader does. Other
+    // commands keep the default: Ctrl-C ends them.
+    let trades = std::env::args_os().skip(1).any(|argument| argument == "run" || argument == "trade");
+    let signals = Cell::new(trades.then(register));
+    let env = Env::of_process();
+    ExitCode::from(main_with(std::env::args_os(), &env, &|settings| launch(settings, &env, signals.take())))
 }
 
-fn launch(settings: Settings) -> u8 {
-    let mode = settings.mode.word();
-    // A closed standard error leaves nobody to be told.
-    let _ = writeln!(
-        std::io::stderr(),
-        "This build has no trader in it, so {mode} was not started."
-    );
-    1
+fn register() -> std::io::Result<(Gate, StopSignals)> {
+    let gate = Gate::default();
+    StopSignals::register(gate.flag()).map(|signals| (gate, signals))
+}
+
+fn launch(settings: Settings, env: &Env, signals: Option<std::io::Result<(Gate, StopSignals)>>) -> u8 {
+    let registered = signals.unwrap_or_else(register);
+    let outcome = match registered {
+        Ok(signals) => {
+            let log_filter = env.get("RUST_LOG").unwrap_or_default().to_owned();
+            trader::run(settings, Launch { log_filter, signals }).map_err(|refused| (refused.exit_code, refused.text))
+        }
+        Err(error) => Err((1, format!("signals cannot be caught, so a stop could not be orderly: {error}"))),
+    };
+    outcome.unwrap_or_else(|(exit_code, text)| {
+        // A closed standard error leaves nobody to be told; the exit code says it too.
+        let _ = writeln!(std::io::stderr(), "Not started: {text}");
+        exit_code
+    })
 }

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
+use ring::rand::{SecureRandom, SystemRandom};
 
 use super::channels::{Backlog, EventSender, QuoteBoard, STORE_MESSAGES_MAX, inbox};
 use super::clock::Clock;
@@ -58,8 +59,6 @@ const LOG_CLOSE: Duration = Duration::from_secs(2);
 pub struct Launch {
     /// `RUST_LOG`.
     pub log_filter: String,
-    /// A number nobody can guess, for drawing an instance.
-    pub chance: u32,
     /// Registered as the first thing the process did.
     pub signals: (Gate, StopSignals),
 }
@@ -95,7 +94,7 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
         instance: settings.instance,
         host: host_name(),
         mode: settings.mode,
-        chance: launch.chance,
+        chance: draw(),
     };
     let resumed = load::load(&mut directory, &who).map_err(|refusal| refused(code_of(&refusal), refusal))?;
     if let Err(error) = archive_report(&mut directory, Clock.wall()) {
@@ -114,6 +113,16 @@ fn code_of(refusal: &load::Refusal) -> u8 {
     match refusal {
         load::Refusal::OtherInstance { .. } | load::Refusal::OtherMode { .. } => 2,
         _ => 3,
+    }
+}
+
+/// A number nobody can guess, for drawing an instance. Without the system's chance the clock must do: a first start
+/// with a name that is taken is noticed by the venue's listing.
+fn draw() -> u32 {
+    let mut bytes = [0; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u32::from_le_bytes(bytes),
+        Err(_) => Clock.boot().nanos() as u32,
     }
 }
 

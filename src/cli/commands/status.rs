@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::steer::tell_why;
 use crate::cli::console::Console;
-use crate::cli::daemon::ask;
+use crate::control::client::ask;
 use crate::cli::exit;
 use crate::cli::place::Place;
 use crate::domain::command::{Command, CommandAnswer};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::console::Console;
-use crate::cli::daemon::{AskError, ask};
+use crate::control::client::{AskError, ask};
 use crate::cli::place::{Place, shown};
 use crate::cli::{exit, state_dir};
 use crate::domain::command::Command;
