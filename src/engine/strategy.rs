@@ -159,7 +159,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    fn new(strategy: &str) -> Refusals {
+    pub(super) fn new(strategy: &str) -> Refusals {
         Refusals {
             strategy: strategy.to_owned(),
             words: Vec::new(),
@@ -210,8 +210,12 @@ pub(super) struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_secs(1);
 
-    /// One more refusal: a second, then twice as long each time, up to `longest`.
+    /// One more refusal: a second, then twice as long each time, up to `longest`. Refusals of wishes that were under
+    /// way together count as one.
     pub(super) fn refused(&mut self, at: Boot, longest: Duration) {
+        if at < self.until {
+            return;
+        }
         let wait = Self::FIRST.saturating_mul(1 << self.refusals.min(16));
         self.wait(at.after(wait.min(longest)));
     }
