@@ -1,8 +1,9 @@
 //! Helpers of the engine's tests: instruments, quotes, dice, and a desk that carries out a strategy's wishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::exposure::Exposure;
 use super::market::Market;
 use super::risk::RiskRefusal;
 use super::strategy::{OrderChange, Slot, Strategy, View, Wish};
@@ -132,6 +133,8 @@ pub(super) struct Desk<S> {
     pub(super) position: Decimal,
     pub(super) may_create: bool,
     pub(super) live: BTreeMap<ClientOrderId, Live>,
+    taken: BTreeSet<Slot>,
+    exposure: Exposure,
     /// What was wished for, newest last.
     pub(super) placed: Vec<OrderTerms>,
     pub(super) said: Vec<String>,
@@ -152,6 +155,8 @@ impl<S: Strategy> Desk<S> {
             position: Decimal::ZERO,
             may_create: true,
             live: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            exposure: Exposure::default(),
             placed: Vec::new(),
             said: Vec::new(),
             next_id: 0,
@@ -187,22 +192,18 @@ impl<S: Strategy> Desk<S> {
             }
             Wish::Place { slot, terms } => {
                 assert!(self.may_create, "nothing is wished for while nothing may be created");
-                assert!(
-                    self.live.values().all(|live| live.slot != slot),
-                    "slot {slot:?} holds two orders"
-                );
+                assert!(!self.taken.contains(&slot), "slot {slot:?} holds two orders");
                 let instrument = self.catalogue.instrument(terms.instrument);
                 assert!(
                     instrument.takes(terms.price, terms.qty),
                     "too small an order: {terms:?}"
                 );
-                for other in self.live.values().filter(|other| other.terms.side != terms.side) {
-                    let crosses = match terms.side {
-                        Side::Buy => terms.price >= other.terms.price,
-                        Side::Sell => terms.price <= other.terms.price,
-                    };
-                    assert!(!crosses, "{terms:?} meets our own {other:?}");
-                }
+                let own = self.exposure.own_opposite(terms.instrument, terms.side);
+                let meets = own.is_some_and(|own| match terms.side {
+                    Side::Buy => terms.price >= own,
+                    Side::Sell => terms.price <= own,
+                });
+                assert!(!meets, "{terms:?} meets our own at {own:?}");
                 self.placed.push(terms);
                 if let Some(why) = (self.gate)(&terms, self.next_id) {
                     self.n_refused += 1;
@@ -212,19 +213,31 @@ impl<S: Strategy> Desk<S> {
                 let id = client_id(self.next_id);
                 self.next_id += 1;
                 self.strategy.placed(slot, id);
-                let filled = Lots::ZERO;
-                let cancel_wished = false;
-                self.live.insert(
+                self.keep(
                     id,
                     Live {
                         slot,
                         terms,
-                        filled,
-                        cancel_wished,
+                        filled: Lots::ZERO,
+                        cancel_wished: false,
                     },
                 );
             }
         }
+    }
+
+    /// An order rests.
+    pub(super) fn keep(&mut self, id: ClientOrderId, live: Live) {
+        assert!(self.taken.insert(live.slot));
+        self.exposure.add(VenueId(0), &live.terms, live.terms.qty);
+        self.live.insert(id, live);
+    }
+
+    fn drop_order(&mut self, id: ClientOrderId) -> Live {
+        let live = self.live.remove(&id).unwrap();
+        self.taken.remove(&live.slot);
+        self.exposure.remove(VenueId(0), &live.terms, live.terms.qty).unwrap();
+        live
     }
 
     pub(super) fn quote(&mut self, bid: &str, ask: &str) {
@@ -265,7 +278,7 @@ impl<S: Strategy> Desk<S> {
             StateName::PartiallyFilled
         };
         if full {
-            self.live.remove(&id);
+            self.drop_order(id);
         }
         self.change(OrderChange {
             client_id: id,
@@ -277,7 +290,7 @@ impl<S: Strategy> Desk<S> {
 
     /// An order ends as it is.
     pub(super) fn end(&mut self, id: ClientOrderId, state: StateName) {
-        let Live { terms, filled, .. } = self.live.remove(&id).unwrap();
+        let Live { terms, filled, .. } = self.drop_order(id);
         self.change(OrderChange {
             client_id: id,
             terms,

@@ -331,7 +331,7 @@ fn an_adopted_order_takes_a_level_and_is_requoted_like_any_other() {
         filled: old.filled,
         cancel_wished: false,
     };
-    desk.live.insert(old.client_id, live);
+    desk.keep(old.client_id, live);
     desk.quote("999.5", "1000.5");
     assert!(desk.live[&old.client_id].cancel_wished, "950 is far off");
     desk.settle_cancels();

@@ -11,7 +11,7 @@ use crate::domain::order::{OrderTerms, Side};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskRefusal {
     /// Which order.
-    pub order: OrderWords,
+    pub order: Box<OrderWords>,
     /// Which limit it would have broken.
     pub breach: Breach,
 }
@@ -20,7 +20,7 @@ impl RiskRefusal {
     /// An order that never came to the gate because something else stands in the way: the engine's word for it.
     pub fn not_now(instrument: &Instrument, terms: &OrderTerms, why: &str) -> RiskRefusal {
         RiskRefusal {
-            order: OrderWords::new(instrument, terms),
+            order: Box::new(OrderWords::new(instrument, terms)),
             breach: Breach::NotNow(why.to_owned()),
         }
     }

@@ -206,7 +206,13 @@ fn we_never_trade_with_ourselves() {
 #[test]
 fn the_position_limit_counts_what_is_held_and_everything_that_rests() {
     // (held, resting of the same side as (price, quantity), order, expected); limit 500, mark 100.5
-    let cases: &[(&str, &[(&str, &str)], OrderTerms, &str)] = &[
+    type Row = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        OrderTerms,
+        &'static str,
+    );
+    let cases: &[Row] = &[
         ("4", &[], buy("98", "1"), "ok"), // 402 + 98 is 500
         ("4", &[], buy("98.5", "1"), "PositionNotional"),
         ("0", &[("100", "4")], buy("100", "1"), "ok"),
