@@ -88,7 +88,7 @@ pub trait Strategy: Send {
     /// New best prices of an instrument; others' instruments are ignored.
     fn on_market(&mut self, view: &View<'_>, instrument: InstrumentId, out: &mut Vec<Wish>);
 
-    /// One of its own orders changed: acknowledged, part-filled, ended.
+    /// One of its own orders changed: acknowledged, part-filled, ended. Its fills are in `View::position` already.
     fn on_order(&mut self, view: &View<'_>, change: &OrderChange, out: &mut Vec<Wish>);
 
     /// Once a cycle, after the cycle's events: pacing and second tries. Next to nothing when there is nothing to do.

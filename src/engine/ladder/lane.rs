@@ -2,6 +2,7 @@
 //!
 //! Always holds: a rung has at most one order; what is filled, resting, owed and carried adds up to `order_qty` for
 //! each rung; nothing here walks the rungs.
+//! Never does: talk to the engine. The ladder turns what is wanted here into wishes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,8 @@
 //! Where quotes belong: prices from one moment's market and position.
+//!
+//! Always holds: every price is on a tick, above zero, rounded away from the market; all arithmetic is checked, and what
+//! cannot be worked out exactly is no price.
+//! Never does: remember anything.
 
 use super::super::market::Spread;
 use super::WHOLE_BPS_UNITS;

@@ -1,4 +1,7 @@
 //! The quotes of one instrument: what rests on each level, and what a level still has to put out.
+//!
+//! Always holds: a level has at most one quote; what it filled, shows and owes is a whole multiple of `order_qty`.
+//! Never does: decide where a quote belongs, or wish for anything.
 
 use super::super::market::{Spread, Touch};
 use super::super::strategy::Backoff;

@@ -63,6 +63,18 @@ fn a_quote_is_left_alone_until_it_is_off_by_the_tolerance() {
 }
 
 #[test]
+fn without_a_tolerance_a_quote_that_is_right_is_still_left_alone() {
+    let mut settings = settings();
+    settings.requote_bps = Decimal::ZERO;
+    let mut desk = desk(&settings);
+    desk.quote("999.5", "1000.5");
+    desk.quote("999", "1001");
+    assert!(desk.live.values().all(|live| !live.cancel_wished));
+    desk.quote("1000", "1001");
+    assert!(desk.live.values().any(|live| live.cancel_wished));
+}
+
+#[test]
 fn a_held_position_moves_both_sides_against_it() {
     let mut desk = desk(&settings());
     // A third of what may be held: a third of 30 bps.

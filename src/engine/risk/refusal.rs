@@ -1,4 +1,7 @@
 //! Why the risk gate refused an order, as values for machines and as a sentence for the operator.
+//!
+//! Always holds: the sentence names the order, the limit by its key, the value, and what is allowed.
+//! Never does: judge. That is the gate's.
 
 use std::fmt;
 

@@ -223,6 +223,7 @@ fn the_position_limit_counts_what_is_held_and_everything_that_rests() {
         ("90", &[], sell("100", "1"), "ok"),
         ("90", &[], buy("100", "0.05"), "PositionNotional"),
         ("-90", &[("100", "89")], buy("100", "1"), "ok"),
+        ("-90", &[("100", "89")], buy("60", "1"), "ok"),
         // Past zero only the rest counts: 5.95 held, 10 and this one resting.
         ("-5.95", &[("100", "10")], buy("100", "0.95"), "ok"),
         ("-5.95", &[("100", "10")], buy("100", "0.951"), "PositionNotional"),
