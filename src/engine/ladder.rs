@@ -44,7 +44,6 @@ pub struct Ladder {
     /// By lane.
     notes: Vec<LaneNote>,
     owners: Owners,
-    changed: bool,
 }
 
 /// What the memory needs to know of a lane's instrument.
@@ -100,7 +99,6 @@ impl Ladder {
             lanes: Vec::new(),
             notes: Vec::new(),
             owners: Owners::new(),
-            changed: false,
         };
         for instrument in instruments {
             let tick = instrument.rules.tick;
@@ -300,7 +298,7 @@ impl Strategy for Ladder {
     }
 
     fn take_memory_changed(&mut self) -> bool {
-        let mut changed = std::mem::take(&mut self.changed);
+        let mut changed = false;
         for lane in &mut self.lanes {
             changed |= std::mem::take(&mut lane.changed);
         }

@@ -10,6 +10,8 @@
 //! The middle is not that of our own quotes: where only we stand at a touch, the last price others stood at counts,
 //! or leaning quotes would drag their own middle away step by step.
 
+mod aim;
+mod book;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +20,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::market::{Spread, Touch};
+use self::aim::Aim;
+use self::book::{Book, Level, Quote};
 use super::risk::RiskRefusal;
-use super::strategy::{AdoptedOrder, Backoff, OrderChange, Owners, Refusals, Slot, Strategy, View, Wish};
+use super::strategy::{AdoptedOrder, OrderChange, Owners, Refusals, Slot, Strategy, View, Wish};
 use crate::domain::action::Level as Loudness;
 use crate::domain::ids::{ClientOrderId, InstrumentId};
 use crate::domain::instrument::Instrument;
@@ -51,73 +54,15 @@ pub struct MarketMaker {
     could_create: bool,
 }
 
-/// One instrument's quotes.
-#[derive(Debug)]
-struct Book {
-    instrument: InstrumentId,
-    order_lots: Lots,
-    /// Nearest first; buys, sells.
-    sides: [Vec<Level>; 2],
-    /// The last best prices that were not ours alone; bid, ask.
-    foreign: [Option<PriceTicks>; 2],
-    told_too_small: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Level {
-    quote: Option<Quote>,
-    /// Still to be put out of the current `order_qty`; none when the next one is due.
-    owed: Lots,
-    /// A limit refused more than `order_qty` at once: leftovers wait.
-    no_extra: bool,
-    backoff: Backoff,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Quote {
-    /// None while it is only wished for.
-    client_id: Option<ClientOrderId>,
-    price: PriceTicks,
-    qty: Lots,
-    filled: Lots,
-    cancel_wished: bool,
-}
-
-impl Quote {
-    fn open(&self) -> Lots {
-        self.qty.less(self.filled)
-    }
-}
-
-impl Level {
-    /// How much to quote next, of what `fits`; what stays owed is noted.
-    fn choose(&mut self, order: Lots, fits: impl Fn(Lots) -> bool) -> Option<Lots> {
-        if self.owed.is_zero() {
-            self.owed = order;
-        }
-        let fits = |qty: Lots| fits(qty) && !(self.no_extra && qty > order);
-        let (owed, both) = (self.owed, self.owed.checked_add(order));
-        if fits(owed) {
-            self.owed = Lots::ZERO;
-            return Some(owed);
-        }
-        if let Some(both) = both.filter(|&both| owed < order && fits(both)) {
-            self.owed = Lots::ZERO;
-            return Some(both);
-        }
-        if !fits(order) {
-            return None;
-        }
-        // Less than one quote owed: the next quote goes out by itself and the leftover goes on waiting.
-        if owed >= order {
-            self.owed = owed.less(order);
-        }
-        Some(order)
-    }
-
-    fn owe(&mut self, lots: Lots) {
-        self.owed = self.owed.checked_add(lots).unwrap_or(self.owed);
-    }
+/// One side of one instrument, while it is brought up to date.
+struct Turn<'a> {
+    place: usize,
+    number: usize,
+    side: Side,
+    instrument: &'a Instrument,
+    targets: Vec<Option<PriceTicks>>,
+    /// How much more may be held on this side.
+    free: Option<Decimal>,
 }
 
 impl MarketMaker {
@@ -171,14 +116,7 @@ impl MarketMaker {
         let mut books = Vec::new();
         for instrument in instruments {
             let order_lots = refusals.order_lots(instrument, settings.order_qty)?;
-            let side = vec![Level::default(); distances.len()];
-            books.push(Book {
-                instrument: instrument.id,
-                order_lots,
-                sides: [side.clone(), side],
-                foreign: [None, None],
-                told_too_small: false,
-            });
+            books.push(Book::new(instrument.id, order_lots, distances.len()));
         }
         Some(MarketMaker {
             settings: settings.clone(),
@@ -339,126 +277,6 @@ fn too_small(instrument: &Instrument, price: PriceTicks, lots: Lots) -> String {
         rules.max_qty,
         rules.min_notional
     )
-}
-
-impl Book {
-    /// The middle of what others quote, in half ticks.
-    fn foreign_middle(&mut self, instrument: &Instrument, spread: Spread) -> Option<i64> {
-        let touches = [spread.bid, spread.ask];
-        let mut middle = 0_i64;
-        for (number, touch) in touches.into_iter().enumerate() {
-            let behind = |price: &PriceTicks| match SIDES[number] {
-                Side::Buy => *price <= touch.price,
-                Side::Sell => *price >= touch.price,
-            };
-            let price = if self.stands_alone(number, instrument, touch) {
-                self.foreign[number].filter(behind).unwrap_or(touch.price)
-            } else {
-                self.foreign[number] = Some(touch.price);
-                touch.price
-            };
-            middle = middle.checked_add(price.count())?;
-        }
-        Some(middle)
-    }
-
-    /// Whether all that stands at this touch is ours.
-    fn stands_alone(&self, side: usize, instrument: &Instrument, touch: Touch) -> bool {
-        let mut ours = Decimal::ZERO;
-        for quote in self.sides[side].iter().filter_map(|level| level.quote.as_ref()) {
-            if quote.client_id.is_some() && quote.price == touch.price {
-                ours = ours.checked_add(instrument.qty_of(quote.open())).unwrap_or(ours);
-            }
-        }
-        ours >= touch.qty
-    }
-
-    fn nearest_own(&self, side: Side) -> Option<PriceTicks> {
-        let number = usize::from(side == Side::Sell);
-        let prices = self.sides[number].iter().filter_map(|level| Some(level.quote?.price));
-        match side {
-            Side::Buy => prices.max(),
-            Side::Sell => prices.min(),
-        }
-    }
-}
-
-/// One side of one instrument, while it is brought up to date.
-struct Turn<'a> {
-    place: usize,
-    number: usize,
-    side: Side,
-    instrument: &'a Instrument,
-    targets: Vec<Option<PriceTicks>>,
-    /// How much more may be held on this side.
-    free: Option<Decimal>,
-}
-
-/// Where quotes belong, for one moment's market and position.
-struct Aim<'a> {
-    instrument: &'a Instrument,
-    spread: Spread,
-    half_ticks: i64,
-    middle: Decimal,
-    /// The middle, moved against the position.
-    center: Decimal,
-    post_only: bool,
-    requote_bps: Decimal,
-}
-
-impl Aim<'_> {
-    fn new<'a>(
-        settings: &MarketMakerSettings,
-        instrument: &'a Instrument,
-        spread: Spread,
-        half_ticks: i64,
-        position: Decimal,
-    ) -> Option<Aim<'a>> {
-        let middle = instrument.rules.tick.checked_mul_int(half_ticks)?.mul_ratio(1, 2)?;
-        let max = settings.max_position_qty;
-        let full = position.clamp(-max, max);
-        let lean = middle
-            .mul_ratio(settings.skew_bps.units(), WHOLE_BPS_UNITS)?
-            .mul_ratio(full.units(), max.units())?;
-        Some(Aim {
-            instrument,
-            spread,
-            half_ticks,
-            middle,
-            center: middle.checked_sub(lean)?,
-            post_only: settings.post_only,
-            requote_bps: settings.requote_bps,
-        })
-    }
-
-    fn price(&self, side: Side, distance: i128) -> Option<PriceTicks> {
-        let distance = self.middle.mul_ratio(distance, WHOLE_BPS_UNITS)?;
-        let price = match side {
-            Side::Buy => self.center.checked_sub(distance)?,
-            Side::Sell => self.center.checked_add(distance)?,
-        };
-        let price = self.instrument.price_away_from_market(side, price).ok()?;
-        let price = match (side, self.post_only) {
-            (_, false) => price,
-            (Side::Buy, true) => price.min(self.spread.ask.price.checked_add(-1)?),
-            (Side::Sell, true) => price.max(self.spread.bid.price.checked_add(1)?),
-        };
-        (price.count() > 0).then_some(price)
-    }
-
-    /// Whether a quote is off by the tolerance or more.
-    fn is_off(&self, price: PriceTicks, target: PriceTicks) -> bool {
-        let off_ticks = price.count().abs_diff(target.count());
-        if off_ticks == 0 {
-            return false;
-        }
-        let off = i128::from(off_ticks).checked_mul(2 * WHOLE_BPS_UNITS);
-        let allowed = i128::from(self.half_ticks).checked_mul(self.requote_bps.units());
-        match (off, allowed) {
-            (Some(off), Some(allowed)) => off >= allowed,
-            _ => true,
-        }
-    }
 }
 
 impl Strategy for MarketMaker {

@@ -16,7 +16,7 @@ use super::exposure::Exposure;
 use super::market::{Market, Spread};
 use crate::domain::ids::InstrumentId;
 use crate::domain::instrument::{Catalogue, Instrument, Venue, VenueTraits};
-use crate::domain::money::{Decimal, PriceTicks};
+use crate::domain::money::{Decimal, Lots, PriceTicks};
 use crate::domain::order::{Checked, OrderTerms, Side, TimeInForce};
 use crate::domain::record::RiskState;
 use crate::domain::settings::{RiskLimits, ShutdownSettings, SymbolLimits};
@@ -113,7 +113,7 @@ impl RiskGate {
                 Ok(Checked::mint(terms))
             }
             Err(breach) => Err(RiskRefusal {
-                order: OrderWords::new(instrument, &terms),
+                order: Box::new(OrderWords::new(instrument, &terms)),
                 breach,
             }),
         }
@@ -381,7 +381,7 @@ impl Case<'_> {
         let (instrument, terms) = (self.instrument, self.terms);
         let side = self.view.exposure.side(instrument.id, terms.side);
         let this = i128::from(terms.price.count()).checked_mul(i128::from(terms.qty.count()))?;
-        let tick_lot = instrument.notional(PriceTicks::new(1), crate::domain::money::Lots::new(1)?)?;
+        let tick_lot = instrument.notional(PriceTicks::new(1), Lots::new(1)?)?;
         let worth = tick_lot.mul_ratio(side.tick_lots?.checked_add(this)?, 1)?;
         let held = match terms.side {
             Side::Buy => self.view.position,

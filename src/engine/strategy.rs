@@ -88,7 +88,7 @@ pub trait Strategy: Send {
     /// New best prices of an instrument; others' instruments are ignored.
     fn on_market(&mut self, view: &View<'_>, instrument: InstrumentId, out: &mut Vec<Wish>);
 
-    /// One of its own orders changed: acknowledged, part-filled, ended.
+    /// One of its own orders changed: acknowledged, part-filled, ended. Its fills are in `View::position` already.
     fn on_order(&mut self, view: &View<'_>, change: &OrderChange, out: &mut Vec<Wish>);
 
     /// Once a cycle, after the cycle's events: pacing and second tries. Next to nothing when there is nothing to do.
@@ -159,7 +159,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    fn new(strategy: &str) -> Refusals {
+    pub(super) fn new(strategy: &str) -> Refusals {
         Refusals {
             strategy: strategy.to_owned(),
             words: Vec::new(),
@@ -210,8 +210,12 @@ pub(super) struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_secs(1);
 
-    /// One more refusal: a second, then twice as long each time, up to `longest`.
+    /// One more refusal: a second, then twice as long each time, up to `longest`. Refusals of wishes that were under
+    /// way together count as one.
     pub(super) fn refused(&mut self, at: Boot, longest: Duration) {
+        if at < self.until {
+            return;
+        }
         let wait = Self::FIRST.saturating_mul(1 << self.refusals.min(16));
         self.wait(at.after(wait.min(longest)));
     }

@@ -2,6 +2,7 @@
 //!
 //! Always holds: a rung has at most one order; what is filled, resting, owed and carried adds up to `order_qty` for
 //! each rung; nothing here walks the rungs.
+//! Never does: talk to the engine. The ladder turns what is wanted here into wishes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -175,6 +176,10 @@ impl Lane {
     /// The nearest rung that wants an order. It is taken out of the queue, and its order is noted as wished.
     pub(super) fn next(&mut self, instrument: &Instrument) -> Result<Option<Wanted>, TooSmall> {
         while let Some(rung) = self.take_nearest() {
+            if self.rungs.get(rung as usize).is_none_or(|rung| rung.order.is_some()) {
+                // Queued twice: an adopted rung lost its order before its first turn came. One turn was enough.
+                continue;
+            }
             let late = self
                 .rungs
                 .get_mut(rung as usize)
@@ -189,14 +194,14 @@ impl Lane {
             if owed.is_zero() {
                 continue;
             }
-            let with_carry = owed
-                .checked_add(self.carry)
-                .filter(|&both| !self.no_extra && instrument.takes(price, both));
-            let (qty, carried) = match with_carry {
-                Some(both) => (both, self.carry),
-                None if instrument.takes(price, owed) => (owed, Lots::ZERO),
-                None => return Err(TooSmall { rung }),
+            let both = owed.checked_add(self.carry).unwrap_or(owed);
+            let qty = [self.most(both).max(owed), owed]
+                .into_iter()
+                .find(|&qty| instrument.takes(price, qty));
+            let Some(qty) = qty else {
+                return Err(TooSmall { rung });
             };
+            let carried = qty.less(owed);
             self.carry = self.carry.less(carried);
             self.owe(rung, qty);
             if let Some(rung) = self.rungs.get_mut(rung as usize) {
@@ -347,15 +352,21 @@ impl Lane {
     pub(super) fn settle(&mut self, rung: u32, left: Lots, instrument: &Instrument) {
         let takes = |lots| self.price(rung).is_some_and(|price| instrument.takes(price, lots));
         let both = left.checked_add(self.carry).unwrap_or(left);
+        let most = self.most(both);
         if left.is_zero() || takes(left) {
             self.owe(rung, left);
-        } else if takes(both) && !self.no_extra {
-            self.carry = Lots::ZERO;
-            self.owe(rung, both);
+        } else if takes(most) {
+            self.carry = both.less(most);
+            self.owe(rung, most);
         } else {
             self.carry = both;
             self.owe(rung, Lots::ZERO);
         }
+    }
+
+    /// As much of this as may go out in one order.
+    fn most(&self, lots: Lots) -> Lots {
+        if self.no_extra { lots.min(self.order_lots) } else { lots }
     }
 }
 

@@ -1,4 +1,7 @@
 //! A set of numbers that mostly lie next to each other, kept and written as ranges: `0-5,9`.
+//!
+//! Always holds: what is written reads back as the same set; a run of neighbours costs one entry.
+//! Never does: give a number back. What is done stays done.
 
 use std::collections::BTreeMap;
 use std::fmt;

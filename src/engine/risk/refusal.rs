@@ -1,4 +1,7 @@
 //! Why the risk gate refused an order, as values for machines and as a sentence for the operator.
+//!
+//! Always holds: the sentence names the order, the limit by its key, the value, and what is allowed.
+//! Never does: judge. That is the gate's.
 
 use std::fmt;
 
@@ -11,7 +14,7 @@ use crate::domain::order::{OrderTerms, Side};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskRefusal {
     /// Which order.
-    pub order: OrderWords,
+    pub order: Box<OrderWords>,
     /// Which limit it would have broken.
     pub breach: Breach,
 }
@@ -20,7 +23,7 @@ impl RiskRefusal {
     /// An order that never came to the gate because something else stands in the way: the engine's word for it.
     pub fn not_now(instrument: &Instrument, terms: &OrderTerms, why: &str) -> RiskRefusal {
         RiskRefusal {
-            order: OrderWords::new(instrument, terms),
+            order: Box::new(OrderWords::new(instrument, terms)),
             breach: Breach::NotNow(why.to_owned()),
         }
     }
