@@ -28,10 +28,7 @@ pub fn banner(settings: &Settings, is_coloured: bool) -> String {
             format!("{} ({})", venue.name, venue.kind.word())
         };
         line(format!("  venue     {named}: {}", symbols.join(", ")));
-        line(format!(
-            "            may own up to {} open orders",
-            may_own(settings, venue)
-        ));
+        line(format!("            may own up to {} open orders", may_own(settings, venue)));
     }
     for (number, strategy) in strategy_lines(settings).into_iter().enumerate() {
         line(format!("  {:<9} {strategy}", if number == 0 { "trades" } else { "" }));
@@ -64,32 +61,19 @@ pub fn banner(settings: &Settings, is_coloured: bool) -> String {
 
 fn head(settings: &Settings, is_coloured: bool) -> Vec<String> {
     let version = env!("CARGO_PKG_VERSION");
-    let instance = settings
-        .instance
-        .map_or_else(String::new, |instance| format!("   instance {instance}"));
+    let instance = settings.instance.map_or_else(String::new, |instance| format!("   instance {instance}"));
     match settings.mode {
-        Mode::DryRun => vec![format!(
-            "lastorders {version}   DRY_RUN: strategies run, no order is sent or recorded{instance}"
-        )],
-        Mode::Paper => vec![format!(
-            "lastorders {version}   PAPER: a paper account, no real money{instance}"
-        )],
+        Mode::DryRun => {
+            vec![format!("lastorders {version}   DRY_RUN: strategies run, no order is sent or recorded{instance}")]
+        }
+        Mode::Paper => vec![format!("lastorders {version}   PAPER: a paper account, no real money{instance}")],
         Mode::Live => {
             const WIDTH: usize = 72;
             let rule = "!".repeat(WIDTH);
-            let words = format!(
-                "{:^WIDTH$}",
-                "L I V E   -   R E A L   M O N E Y,   R E A L   O R D E R S"
-            );
+            let words = format!("{:^WIDTH$}", "L I V E   -   R E A L   M O N E Y,   R E A L   O R D E R S");
             let mut lines: Vec<String> = [rule.clone(), words, rule]
                 .into_iter()
-                .map(|line| {
-                    if is_coloured {
-                        format!("{RED}{line}{PLAIN}")
-                    } else {
-                        line
-                    }
-                })
+                .map(|line| if is_coloured { format!("{RED}{line}{PLAIN}") } else { line })
                 .collect();
             lines.push(format!("lastorders {version}   LIVE{instance}"));
             lines
@@ -122,24 +106,13 @@ mod tests {
 
     fn settings() -> Settings {
         let env = Env::default();
-        config::parse(None, &Place::of(None, None, &env), &env)
-            .unwrap()
-            .settings
+        config::parse(None, &Place::of(None, None, &env), &env).unwrap().settings
     }
 
     #[test]
     fn the_built_in_market_is_called_invented() {
         let text = banner(&settings(), false);
-        for part in [
-            "PAPER",
-            "INVENTED",
-            "BTC-USDT",
-            "var/paper",
-            "may own up to 60",
-            "40 s",
-            "45 s",
-            "Ctrl-C",
-        ] {
+        for part in ["PAPER", "INVENTED", "BTC-USDT", "var/paper", "may own up to 60", "40 s", "45 s", "Ctrl-C"] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains('\x1b'));

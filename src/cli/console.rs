@@ -19,12 +19,7 @@ pub struct Console<'c> {
 impl<'c> Console<'c> {
     /// On these writers, without colours.
     pub fn new(out: &'c mut dyn Write, err: &'c mut dyn Write) -> Console<'c> {
-        Console {
-            out,
-            err,
-            colour_out: false,
-            colour_err: false,
-        }
+        Console { out, err, colour_out: false, colour_err: false }
     }
 
     /// Colours where there is a terminal and `NO_COLOR` is not set.

@@ -113,10 +113,7 @@ mod tests {
 
     #[test]
     fn secrets_of_the_environment_are_not_even_read() {
-        let env = Env::of_pairs(&[
-            ("BYBIT_API_SECRET", "canary-7f3a"),
-            ("LASTORDERS_MAIN_API_KEY", "canary-7f3a"),
-        ]);
+        let env = Env::of_pairs(&[("BYBIT_API_SECRET", "canary-7f3a"), ("LASTORDERS_MAIN_API_KEY", "canary-7f3a")]);
         assert!(!format!("{env:?}").contains("canary-7f3a"));
     }
 

@@ -1,6 +1,8 @@
 //! Two sums an operator needs: how long a stop may take, and how many orders we may own.
 
-use crate::domain::settings::{Settings, ShutdownSettings, VenueKind, VenueSettings};
+use crate::domain::settings::{Settings, ShutdownSettings, VenueSettings};
+use crate::engine::risk;
+use crate::runtime::paper::traits_of;
 
 /// Seconds a supervisor gives on top of our own deadline: for the process to be reaped, and for a disk that is slow.
 const SUPERVISOR_MARGIN_S: u32 = 5;
@@ -19,39 +21,24 @@ pub fn grace_period_s(shutdown: &ShutdownSettings) -> u32 {
 
 /// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.
 pub fn may_own(settings: &Settings, venue: &VenueSettings) -> u32 {
-    cancelable(settings, venue)
-        .unwrap_or(u32::MAX)
-        .min(settings.risk.max_open_orders)
-        .min(venue_max(venue))
+    risk::may_own(&traits_of(&venue.sim), &settings.risk, &settings.shutdown)
 }
 
 /// The same with the sum behind it, for people.
 pub fn may_own_explained(settings: &Settings, venue: &VenueSettings) -> String {
-    let rate = match cancelable(settings, venue) {
-        Some(count) => format!(
-            "{count} (0.7 x {} cancels a second x {} s)",
-            venue.sim.cancels_per_second, settings.shutdown.cancel_timeout_s
-        ),
-        None => "no limit on cancels".to_owned(),
+    let traits = traits_of(&venue.sim);
+    let rate = match traits.cancels_per_second {
+        0 => "no limit on cancels".to_owned(),
+        per_second => {
+            let timeout_s = settings.shutdown.cancel_timeout_s;
+            let count = u64::from(per_second) * u64::from(timeout_s) * 7 / 10;
+            format!("{count} (0.7 x {per_second} cancels a second x {timeout_s} s)")
+        }
     };
     format!(
         "the smallest of max_open_orders {}, {rate}, the venue's own limit {}",
-        settings.risk.max_open_orders,
-        venue_max(venue)
+        settings.risk.max_open_orders, traits.open_orders_max
     )
-}
-
-fn cancelable(settings: &Settings, venue: &VenueSettings) -> Option<u32> {
-    let rate = u64::from(venue.sim.cancels_per_second);
-    if venue.kind != VenueKind::Sim || rate == 0 {
-        return None;
-    }
-    let count = rate * 7 * u64::from(settings.shutdown.cancel_timeout_s) / 10;
-    Some(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-fn venue_max(venue: &VenueSettings) -> u32 {
-    venue.sim.open_orders_max
 }
 
 #[cfg(test)]
@@ -78,9 +65,7 @@ mod tests {
     #[test]
     fn we_never_own_what_we_could_not_cancel() {
         let env = Env::default();
-        let mut settings = config::parse(None, &Place::of(None, None, &env), &env)
-            .unwrap()
-            .settings;
+        let mut settings = config::parse(None, &Place::of(None, None, &env), &env).unwrap().settings;
         // Open orders allowed, cancels a second, cancel timeout, the venue's limit: what we may own.
         let cases = [
             (60, 0, 30, 20_000, 60),
@@ -97,12 +82,7 @@ mod tests {
             let mut venue = settings.venues[0].clone();
             venue.sim.cancels_per_second = rate;
             venue.sim.open_orders_max = venue_max;
-            assert_eq!(
-                may_own(&settings, &venue),
-                expected,
-                "{}",
-                may_own_explained(&settings, &venue)
-            );
+            assert_eq!(may_own(&settings, &venue), expected, "{}", may_own_explained(&settings, &venue));
         }
     }
 }

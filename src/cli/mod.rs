@@ -9,7 +9,6 @@ pub mod banner;
 pub mod commands;
 pub mod config;
 pub mod console;
-pub mod daemon;
 pub mod environment;
 pub mod grace;
 pub mod place;
@@ -46,10 +45,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>, env: &Env, launcher: 
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut console = Console::new(&mut out, &mut err).with_colours_of_this_process(env);
     let args: Vec<OsString> = args.into_iter().collect();
-    let starter = Starter {
-        launcher,
-        again: &|| commands::run::begin_again(&args),
-    };
+    let starter = Starter { launcher, again: &|| commands::run::begin_again(&args) };
     dispatch(&args, env, &starter, &mut console)
 }
 
@@ -82,9 +78,7 @@ fn with_place(command: &Command, place: &Place, console: &mut Console<'_>) -> u8
     match command {
         Command::Status { json, ready } => commands::status::status(place, *json, *ready, console),
         Command::Pause { keep_orders } => {
-            let ask = Ask::Pause {
-                keep_orders: *keep_orders,
-            };
+            let ask = Ask::Pause { keep_orders: *keep_orders };
             commands::steer::steer(place, &ask, console)
         }
         Command::Resume => commands::steer::steer(place, &Ask::Resume, console),
@@ -112,11 +106,7 @@ fn usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     let is_error = error.use_stderr();
     let styled = error.render();
     let text = |colour| {
-        if colour {
-            styled.ansi().to_string()
-        } else {
-            styled.to_string()
-        }
+        if colour { styled.ansi().to_string() } else { styled.to_string() }
     };
     if is_error {
         console.tell(&text(console.colour_err));

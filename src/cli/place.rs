@@ -38,23 +38,13 @@ impl Place {
             let allowed = format!("Allowed: {}.", words.join(", "));
             return Err(Box::new(Refusal::of_variable(source, word, &problem, &allowed)));
         };
-        let named = state_dir_flag
-            .map(Path::to_owned)
-            .or_else(|| env.get("LASTORDERS_STATE_DIR").map(PathBuf::from));
-        Ok(Place {
-            mode,
-            is_named: named.is_some(),
-            state_dir: named.unwrap_or_else(|| folder(mode)),
-        })
+        let named = state_dir_flag.map(Path::to_owned).or_else(|| env.get("LASTORDERS_STATE_DIR").map(PathBuf::from));
+        Ok(Place { mode, is_named: named.is_some(), state_dir: named.unwrap_or_else(|| folder(mode)) })
     }
 
     /// Stands in while the rest of an unsound configuration is checked.
     pub(super) fn unsettled() -> Place {
-        Place {
-            mode: Mode::Paper,
-            state_dir: folder(Mode::Paper),
-            is_named: false,
-        }
+        Place { mode: Mode::Paper, state_dir: folder(Mode::Paper), is_named: false }
     }
 
     /// The control socket.
@@ -65,9 +55,7 @@ impl Place {
     /// Other modes that have a control socket here, for those who asked the wrong one.
     pub fn other_modes_here(&self) -> Vec<Mode> {
         let others = MODES.into_iter().filter(|mode| *mode != self.mode && !self.is_named);
-        others
-            .filter(|mode| folder(*mode).join("control.sock").exists())
-            .collect()
+        others.filter(|mode| folder(*mode).join("control.sock").exists()).collect()
     }
 }
 

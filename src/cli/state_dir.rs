@@ -52,9 +52,7 @@ pub fn pid(state_dir: &Path) -> Option<u32> {
 pub fn open_orders(state_dir: &Path) -> Vec<String> {
     let state = std::fs::read_to_string(state_dir.join(STATE)).ok();
     let state: Option<Value> = state.and_then(|text| serde_json::from_str(&text).ok());
-    let open = state
-        .as_ref()
-        .and_then(|state| state.get("orders")?.get("open")?.as_object());
+    let open = state.as_ref().and_then(|state| state.get("orders")?.get("open")?.as_object());
     let text = |order: &Value, key: &str| match order.get(key) {
         Some(Value::String(text)) => text.clone(),
         _ => "?".to_owned(),
@@ -110,9 +108,7 @@ pub fn last_report(state_dir: &Path) -> Option<Result<Value, String>> {
 /// Why the saved state cannot be read; `None` when it can, or when there is none yet.
 pub fn state_trouble(state_dir: &Path) -> Option<String> {
     match std::fs::read_to_string(state_dir.join(STATE)) {
-        Ok(text) => serde_json::from_str::<Value>(&text)
-            .err()
-            .map(|error| error.to_string()),
+        Ok(text) => serde_json::from_str::<Value>(&text).err().map(|error| error.to_string()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(error.to_string()),
     }
@@ -121,11 +117,7 @@ pub fn state_trouble(state_dir: &Path) -> Option<String> {
 /// The path itself, or the nearest folder above it that is there.
 pub fn nearest_existing(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    whole
-        .ancestors()
-        .find(|folder| folder.exists())
-        .unwrap_or(Path::new("/"))
-        .to_owned()
+    whole.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
 /// Whether this user may make files there.

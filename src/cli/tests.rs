@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use clap::CommandFactory;
 use tempfile::TempDir;
@@ -16,10 +15,8 @@ use tempfile::TempDir;
 use super::args::Arguments;
 use super::commands::run::Starter;
 use super::console::Console;
-use super::daemon::{AskError, ask};
 use super::dispatch;
 use super::environment::Env;
-use crate::domain::command::Command;
 use crate::domain::ids::Symbol;
 use crate::domain::order::StateName;
 use crate::domain::report::{OrderCounts, OrderLine, PositionReport, ProofReport, Report, StepLine, TaskReport};
@@ -44,27 +41,15 @@ fn nobody(_: Settings) -> u8 {
 }
 
 fn call_with(args: &[&str], env: &[(&str, &str)], launcher: &dyn Fn(Settings) -> u8) -> Done {
-    let starter = Starter {
-        launcher,
-        again: &|| panic!("the process began again"),
-    };
+    let starter = Starter { launcher, again: &|| panic!("the process began again") };
     call_starter(args, env, &starter)
 }
 
 fn call_starter(args: &[&str], env: &[(&str, &str)], starter: &Starter<'_>) -> Done {
     let args: Vec<OsString> = ["lastorders"].iter().chain(args).map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = dispatch(
-        &args,
-        &Env::of_pairs(env),
-        starter,
-        &mut Console::new(&mut out, &mut err),
-    );
-    Done {
-        code,
-        out: String::from_utf8(out).unwrap(),
-        err: String::from_utf8(err).unwrap(),
-    }
+    let code = dispatch(&args, &Env::of_pairs(env), starter, &mut Console::new(&mut out, &mut err));
+    Done { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
 fn call(args: &[&str], env: &[(&str, &str)]) -> Done {
@@ -105,10 +90,8 @@ impl Desk {
 
     fn call_with(&self, args: &[&str], launcher: &dyn Fn(Settings) -> u8) -> Done {
         let (file, state_dir) = (self.file(), self.state_dir());
-        let env = [
-            ("LASTORDERS_CONFIG", file.to_str().unwrap()),
-            ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()),
-        ];
+        let env =
+            [("LASTORDERS_CONFIG", file.to_str().unwrap()), ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap())];
         call_with(args, &env, launcher)
     }
 
@@ -165,11 +148,7 @@ fn what_cannot_be_understood_ends_with_2_and_starts_nothing() {
     for command in ["run", "trade", "config", "status", "stop", "report"] {
         let done = call(&[command], &[("MODE", "live")]);
         assert_eq!(done.code, 2, "{command}");
-        assert!(
-            done.err.contains("MODE = live") && done.err.contains("DRY_RUN, PAPER, LIVE"),
-            "{}",
-            done.err
-        );
+        assert!(done.err.contains("MODE = live") && done.err.contains("DRY_RUN, PAPER, LIVE"), "{}", done.err);
     }
 }
 
@@ -185,11 +164,7 @@ fn a_run_is_handed_its_settings_and_gives_the_traders_code() {
         assert_eq!((done.code, done.out.as_str()), (code, ""));
         let settings = seen.take().unwrap();
         assert_eq!((settings.mode, settings.state_dir), (Mode::DryRun, desk.state_dir()));
-        assert!(
-            done.err.contains("DRY_RUN") && done.err.contains("grant 45 s"),
-            "{}",
-            done.err
-        );
+        assert!(done.err.contains("DRY_RUN") && done.err.contains("grant 45 s"), "{}", done.err);
     }
 }
 
@@ -197,15 +172,10 @@ fn a_run_is_handed_its_settings_and_gives_the_traders_code() {
 fn a_wanted_restart_begins_again_unless_the_caller_sees_to_it() {
     let desk = Desk::new();
     let (file, state_dir) = (desk.file(), desk.state_dir());
-    let env = [
-        ("LASTORDERS_CONFIG", file.to_str().unwrap()),
-        ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()),
-    ];
-    for (args, again_expected, code_expected) in [
-        (&["run"] as &[&str], 1, 1),
-        (&["run", "--no-guard"], 0, 75),
-        (&["trade"], 0, 75),
-    ] {
+    let env = [("LASTORDERS_CONFIG", file.to_str().unwrap()), ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap())];
+    for (args, again_expected, code_expected) in
+        [(&["run"] as &[&str], 1, 1), (&["run", "--no-guard"], 0, 75), (&["trade"], 0, 75)]
+    {
         let again = Cell::new(0);
         let starter = Starter {
             launcher: &|_| 75,
@@ -227,13 +197,7 @@ fn a_run_with_a_bad_configuration_starts_nothing_and_names_the_open_orders_it_kn
     desk.put("state.json", OPEN_ORDER);
     let done = desk.call(&["run"]);
     assert_eq!(done.code, 2);
-    for part in [
-        "c.toml:2",
-        "5 to 600",
-        "WARNING",
-        "BTC-USDT BUY 0.010 @ 64000",
-        "id=lo7k2p000a1a000001",
-    ] {
+    for part in ["c.toml:2", "5 to 600", "WARNING", "BTC-USDT BUY 0.010 @ 64000", "id=lo7k2p000a1a000001"] {
         assert!(done.err.contains(part), "{part} is missing in:\n{}", done.err);
     }
 }
@@ -262,10 +226,7 @@ fn a_reader_that_went_away_changes_neither_code_nor_course() {
         let mut all: Vec<OsString> = vec!["lastorders".into(), "--config".into(), desk.file().into()];
         all.extend(["--state-dir".into(), desk.state_dir().into()]);
         all.extend(args.iter().map(OsString::from));
-        let starter = Starter {
-            launcher: &|_| 9,
-            again: &|| panic!("the process began again"),
-        };
+        let starter = Starter { launcher: &|_| 9, again: &|| panic!("the process began again") };
         let (mut out, mut err) = (Closed, Closed);
         let seen = dispatch(&all, &Env::default(), &starter, &mut Console::new(&mut out, &mut err));
         assert_eq!(seen, code, "{args:?}");
@@ -287,11 +248,7 @@ fn commands_reach_the_trader_in_its_own_words() {
         let desk = Desk::new();
         let trader = desk.trader("{\"ok\":true,\"text\":\"as you say\"}\n");
         let done = desk.call(args);
-        assert_eq!(
-            (done.code, done.out.as_str(), done.err.as_str()),
-            (0, "as you say\n", ""),
-            "{args:?}"
-        );
+        assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "as you say\n", ""), "{args:?}");
         assert_eq!(trader.join().unwrap(), *asked);
     }
 }
@@ -301,10 +258,7 @@ fn a_refusal_of_the_trader_is_a_failure() {
     let desk = Desk::new();
     let trader = desk.trader("{\"ok\":false,\"text\":\"latched: daily loss\"}\n");
     let done = desk.call(&["resume"]);
-    assert_eq!(
-        (done.code, done.out.as_str(), done.err.as_str()),
-        (1, "", "latched: daily loss\n")
-    );
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (1, "", "latched: daily loss\n"));
     trader.join().unwrap();
 }
 
@@ -344,43 +298,12 @@ fn without_a_trader_the_way_to_one_is_told() {
     let desk = Desk::new();
     let done = desk.call(&["status", "--ready"]);
     assert_eq!((done.code, done.out.as_str()), (1, ""));
-    assert!(
-        done.err.contains("No PAPER trader is running") && done.err.contains("control.sock"),
-        "{}",
-        done.err
-    );
+    assert!(done.err.contains("No PAPER trader is running") && done.err.contains("control.sock"), "{}", done.err);
     desk.put("state.json", OPEN_ORDER);
-    assert!(
-        desk.call(&["stop"]).err.contains("lo7k2p000a1a000001"),
-        "open orders are named"
-    );
+    assert!(desk.call(&["stop"]).err.contains("lo7k2p000a1a000001"), "open orders are named");
     // A socket left behind by a process that was killed.
     drop(UnixListener::bind(desk.state_dir().join("control.sock")).unwrap());
     assert!(desk.call(&["status"]).err.contains("No PAPER trader is running"));
-}
-
-#[test]
-fn silence_and_nonsense_are_told_apart() {
-    let ask_now = |desk: &Desk| {
-        ask(
-            &desk.state_dir().join("control.sock"),
-            &Command::Status,
-            Duration::from_millis(50),
-        )
-    };
-    let desk = Desk::new();
-    assert!(matches!(ask_now(&desk), Err(AskError::NotRunning { .. })));
-    let listener = UnixListener::bind(desk.state_dir().join("control.sock")).unwrap();
-    assert_eq!(ask_now(&desk), Err(AskError::Silent), "nobody reads the line");
-    drop(listener);
-    for answer in ["", "\n", "nonsense\n", "{\"ok\":true}\n", "{\"ok\":true,\"te"] {
-        let desk = Desk::new();
-        let trader = desk.trader(answer);
-        let socket = desk.state_dir().join("control.sock");
-        let seen = ask(&socket, &Command::Status, Duration::from_secs(60));
-        assert!(matches!(seen, Err(AskError::Broken(_))), "{answer:?}: {seen:?}");
-        trader.join().unwrap();
-    }
 }
 
 #[test]
@@ -425,11 +348,7 @@ fn no_command_prints_a_secret_of_environment_or_file() {
         for command in ["config", "doctor", "run", "status", "report"] {
             let done = call_with(&[command], &env, &|_| 0);
             assert!(!done.all().is_empty());
-            assert!(
-                !done.all().contains(CANARY),
-                "{command} printed a secret:\n{}",
-                done.all()
-            );
+            assert!(!done.all().contains(CANARY), "{command} printed a secret:\n{}", done.all());
         }
     }
 }
@@ -455,12 +374,7 @@ fn report(complete: bool, exit_code: u8) -> Report {
         started_at: Wall::from_millis(1_795_169_472_123),
         finished_at: Wall::from_millis(1_795_169_472_333),
         duration_ms: 210,
-        steps: vec![StepLine {
-            name: "gate".to_owned(),
-            ok: true,
-            ms: 0,
-            note: "shut".to_owned(),
-        }],
+        steps: vec![StepLine { name: "gate".to_owned(), ok: true, ms: 0, note: "shut".to_owned() }],
         orders: OrderCounts {
             found: 4,
             canceled: 3,
@@ -506,17 +420,7 @@ fn the_report_names_what_is_left_and_does_not_flatter_a_draft() {
                 "BTC-USDT 0.01 (640.00 at 64000.5)",
             ] as &[&str],
         ),
-        (
-            true,
-            3,
-            &[
-                "MAY BE OPEN (exit code 3)",
-                "lo7k2p000a1a000001",
-                "UNKNOWN",
-                "never answered",
-                "NONE (by_order)",
-            ],
-        ),
+        (true, 3, &["MAY BE OPEN (exit code 3)", "lo7k2p000a1a000001", "UNKNOWN", "never answered", "NONE (by_order)"]),
         (false, 3, &["DID NOT COME TO ITS END", "lo7k2p000a1a000001"]),
     ];
     for (complete, exit_code, parts) in cases {
@@ -564,11 +468,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is_wrong() {
 fn doctor_names_each_problem_with_its_mend() {
     type Break = fn(&Desk);
     let cases: &[(&str, Break, &[&str])] = &[
-        (
-            "configuration",
-            |desk| desk.configure("[shutdown]\ncancel_timeout_s = 1\n"),
-            &["c.toml:2", "5 to 600"],
-        ),
+        ("configuration", |desk| desk.configure("[shutdown]\ncancel_timeout_s = 1\n"), &["c.toml:2", "5 to 600"]),
         (
             "open directory",
             |desk| fs::set_permissions(desk.state_dir(), fs::Permissions::from_mode(0o755)).unwrap(),
@@ -579,21 +479,9 @@ fn doctor_names_each_problem_with_its_mend() {
             |desk| fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o622)).unwrap(),
             &["Others may change", "Mend: chmod go-w"],
         ),
-        (
-            "open orders",
-            |desk| desk.put("state.json", OPEN_ORDER),
-            &["id=lo7k2p000a1a000001", "Mend: lastorders run"],
-        ),
-        (
-            "damaged state",
-            |desk| desk.put("state.json", "{"),
-            &["state.json cannot be read", "Mend: "],
-        ),
-        (
-            "damaged report",
-            |desk| desk.put("last_shutdown.json", "{"),
-            &["last_shutdown.json cannot be read"],
-        ),
+        ("open orders", |desk| desk.put("state.json", OPEN_ORDER), &["id=lo7k2p000a1a000001", "Mend: lastorders run"]),
+        ("damaged state", |desk| desk.put("state.json", "{"), &["state.json cannot be read", "Mend: "]),
+        ("damaged report", |desk| desk.put("last_shutdown.json", "{"), &["last_shutdown.json cannot be read"]),
         (
             "residue",
             |desk| desk.put("last_shutdown.json", &serde_json::to_string(&report(true, 3)).unwrap()),
@@ -623,10 +511,7 @@ fn doctor_sees_who_holds_the_lock_and_does_not_call_its_orders_a_problem() {
     desk.put("lastorders.lock", "");
     desk.put("lastorders.pid", "4242\n");
     desk.put("state.json", OPEN_ORDER);
-    assert!(
-        desk.call(&["doctor"]).out.contains("free: no trader"),
-        "a pid file alone means nothing"
-    );
+    assert!(desk.call(&["doctor"]).out.contains("free: no trader"), "a pid file alone means nothing");
     let file = fs::File::open(desk.state_dir().join("lastorders.lock")).unwrap();
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let done = desk.call(&["doctor"]);
@@ -641,10 +526,7 @@ fn doctor_looks_without_touching() {
     let file = folder.path().join("c.toml");
     fs::write(&file, "").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let env = [
-        ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()),
-        ("LASTORDERS_CONFIG", file.to_str().unwrap()),
-    ];
+    let env = [("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()), ("LASTORDERS_CONFIG", file.to_str().unwrap())];
     let done = call(&["doctor"], &env);
     assert_eq!(done.code, 0, "{}", done.out);
     assert!(done.out.contains("not yet: the first start makes it"));

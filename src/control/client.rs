@@ -46,10 +46,7 @@ pub enum AskError {
 /// Asks a daemon and waits for its answer, at most so long in all.
 pub fn ask(socket: &Path, command: &Command, timeout: Duration) -> Result<CommandAnswer, AskError> {
     let deadline = Deadline::within(timeout);
-    let silent = || AskError::Silent {
-        socket: socket.to_owned(),
-        waited: timeout,
-    };
+    let silent = || AskError::Silent { socket: socket.to_owned(), waited: timeout };
     let stream = connect(socket, deadline)?.ok_or_else(silent)?;
     let line = protocol::line(command).map_err(|error| AskError::Broken(error.to_string()))?;
     let failed = |error: LineError| match error {
@@ -60,11 +57,8 @@ pub fn ask(socket: &Path, command: &Command, timeout: Duration) -> Result<Comman
     };
     write_all(&stream, &line, deadline).map_err(failed)?;
     let answer = read_line(&stream, ANSWER_BYTES_MAX, deadline, None).map_err(failed)?;
-    serde_json::from_slice(&answer).map_err(|error| {
-        AskError::Broken(format!(
-            "its answer is not understood, are both the same version? {error}"
-        ))
-    })
+    serde_json::from_slice(&answer)
+        .map_err(|error| AskError::Broken(format!("its answer is not understood, are both the same version? {error}")))
 }
 
 /// Connects; `None` when the time is up. A daemon that is stopped (SIGSTOP) with a full queue blocks a connect for ever,
@@ -90,13 +84,12 @@ fn connect(socket: &Path, deadline: Deadline) -> Result<Option<UnixStream>, AskE
 
 fn refusal(socket: &Path, error: &io::Error) -> AskError {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning {
-            socket: socket.to_owned(),
-        },
-        io::ErrorKind::PermissionDenied => AskError::Broken(format!(
-            "{}: {error}. Only the user who runs the daemon can ask it",
-            socket.display()
-        )),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NotRunning { socket: socket.to_owned() }
+        }
+        io::ErrorKind::PermissionDenied => {
+            AskError::Broken(format!("{}: {error}. Only the user who runs the daemon can ask it", socket.display()))
+        }
         _ => AskError::Broken(format!("{}: {error}", socket.display())),
     }
 }

@@ -23,10 +23,7 @@ impl Address {
     pub(super) fn of(socket: &Path) -> io::Result<Address> {
         let bytes = socket.as_os_str().as_bytes().len();
         if bytes <= ADDRESS_BYTES_MAX {
-            return Ok(Address {
-                path: socket.to_owned(),
-                _directory: None,
-            });
+            return Ok(Address { path: socket.to_owned(), _directory: None });
         }
         let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -39,10 +36,7 @@ impl Address {
                  /proc, which is not mounted: mount it or use a shorter state directory (LASTORDERS_STATE_DIR)"
             )));
         }
-        Ok(Address {
-            path: through.join(name),
-            _directory: Some(directory),
-        })
+        Ok(Address { path: through.join(name), _directory: Some(directory) })
     }
 
     /// What to bind or connect to.

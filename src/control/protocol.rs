@@ -30,11 +30,7 @@ pub(super) fn line<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, serde_json
 
 /// A refusal by the socket itself.
 pub(super) fn refusal(text: String) -> CommandAnswer {
-    CommandAnswer {
-        ok: false,
-        text,
-        data: Value::Null,
-    }
+    CommandAnswer { ok: false, text, data: Value::Null }
 }
 
 #[cfg(test)]
@@ -55,10 +51,7 @@ mod tests {
             let line = line(&given).unwrap();
             assert_eq!(command(line.trim_ascii_end()).unwrap(), given);
         }
-        assert_eq!(
-            command(br#"{"command":"pause"}"#).unwrap(),
-            Command::Pause { keep_orders: false }
-        );
+        assert_eq!(command(br#"{"command":"pause"}"#).unwrap(), Command::Pause { keep_orders: false });
     }
 
     #[test]
@@ -78,10 +71,7 @@ mod tests {
             (br#"{"command":"cancel-all","venue":"main"}"#, "unknown field `venue`"),
             (br#"{"command":"pause","keep_orders":1}"#, "invalid type"),
             (br#"{"command":"pause","keep":true}"#, "unknown field `keep`"),
-            (
-                br#"{"command":"pause","keep_orders":true,"keep_orders":false}"#,
-                "duplicate field",
-            ),
+            (br#"{"command":"pause","keep_orders":true,"keep_orders":false}"#, "duplicate field"),
             (br#"{"command":"status","command":"stop"}"#, "duplicate field `command`"),
             (br#"{"command":"stop"} {"command":"stop"}"#, "trailing characters"),
             (br#"{"command":"stop""#, "EOF"),
@@ -90,10 +80,7 @@ mod tests {
         for (line, why) in cases {
             let text = String::from_utf8_lossy(line);
             let refused = command(line).expect_err(&text);
-            assert!(
-                refused.contains(why) && refused.contains("nothing was done"),
-                "{text}: {refused}"
-            );
+            assert!(refused.contains(why) && refused.contains("nothing was done"), "{text}: {refused}");
         }
         assert!(command("[".repeat(60_000).as_bytes()).is_err(), "nesting is no way in");
     }

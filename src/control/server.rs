@@ -75,23 +75,12 @@ impl Server {
         on_command: impl Fn(Command) -> Receiver<CommandAnswer> + Send + Sync + 'static,
     ) -> Result<Server, OpenError> {
         let listener = listen(socket)?;
-        let system = |what: &'static str| {
-            move |error: io::Error| OpenError::System {
-                socket: socket.to_owned(),
-                what,
-                error,
-            }
-        };
+        let system =
+            |what: &'static str| move |error: io::Error| OpenError::System { socket: socket.to_owned(), what, error };
         let identity = identity(socket).map_err(system("cannot be looked at"))?;
         let (wake, woken) = UnixStream::pair().map_err(system("no wake-up pair"))?;
         let (closing, closed) = bounded(0);
-        let shared = Arc::new(Shared {
-            listener,
-            woken,
-            closed,
-            answer_wait,
-            on_command,
-        });
+        let shared = Arc::new(Shared { listener, woken, closed, answer_wait, on_command });
         let mut server = Server {
             socket: socket.to_owned(),
             identity,
@@ -193,12 +182,7 @@ impl<F: Fn(Command) -> Receiver<CommandAnswer>> Shared<F> {
 
     /// One line in, one line out.
     fn converse(&self, stream: &UnixStream) -> Result<(), LineError> {
-        let line = read_line(
-            stream,
-            COMMAND_BYTES_MAX,
-            Deadline::within(LINE_WAIT),
-            Some(&self.woken),
-        );
+        let line = read_line(stream, COMMAND_BYTES_MAX, Deadline::within(LINE_WAIT), Some(&self.woken));
         let answer = match line {
             Ok(line) => match protocol::command(&line) {
                 Ok(command) => self.answer_to(command),
@@ -246,35 +230,21 @@ fn refused(error: &LineError) -> String {
 /// Binds under another name and moves the finished socket into place, so that at its own path it is never anything but
 /// private and listening.
 fn listen(socket: &Path) -> Result<UnixListener, OpenError> {
-    let system = |what: &'static str| {
-        move |error: io::Error| OpenError::System {
-            socket: socket.to_owned(),
-            what,
-            error,
-        }
-    };
+    let system =
+        |what: &'static str| move |error: io::Error| OpenError::System { socket: socket.to_owned(), what, error };
     let directory = match socket.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mode = fs::metadata(directory)
-        .map_err(system("its directory"))?
-        .permissions()
-        .mode()
-        & 0o777;
+    let mode = fs::metadata(directory).map_err(system("its directory"))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(OpenError::DirectoryOpen {
-            directory: directory.to_owned(),
-            mode,
-        });
+        return Err(OpenError::DirectoryOpen { directory: directory.to_owned(), mode });
     }
     let newborn = socket.with_extension("sock.new");
     for path in [socket, &newborn] {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
-                return Err(OpenError::InTheWay {
-                    socket: path.to_owned(),
-                });
+                return Err(OpenError::InTheWay { socket: path.to_owned() });
             }
             Ok(_) | Err(_) => {}
         }
@@ -286,9 +256,7 @@ fn listen(socket: &Path) -> Result<UnixListener, OpenError> {
     let address = Address::of(&newborn).map_err(system("cannot be bound"))?;
     let listener = UnixListener::bind(address.path()).map_err(system("cannot be bound"))?;
     fs::set_permissions(&newborn, fs::Permissions::from_mode(0o600)).map_err(system("cannot be made private"))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(system("cannot be made non-blocking"))?;
+    listener.set_nonblocking(true).map_err(system("cannot be made non-blocking"))?;
     fs::rename(&newborn, socket).map_err(system("cannot be moved into place"))?;
     Ok(listener)
 }

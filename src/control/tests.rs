@@ -21,11 +21,7 @@ fn state_dir() -> tempfile::TempDir {
 }
 
 fn answer(text: &str) -> CommandAnswer {
-    CommandAnswer {
-        ok: true,
-        text: text.to_owned(),
-        data: serde_json::json!({ "n": 1 }),
-    }
+    CommandAnswer { ok: true, text: text.to_owned(), data: serde_json::json!({ "n": 1 }) }
 }
 
 /// A daemon that answers everything at once, and the commands it saw.
@@ -201,17 +197,11 @@ fn closing_tells_those_who_wait_and_removes_the_socket() {
     });
     let (_, reply) = asked.recv_timeout(PATIENCE).unwrap();
     let half = UnixStream::connect(&socket).unwrap();
-    assert!(
-        server.close(PATIENCE).ok,
-        "neither a waiting asker nor a silent client holds it up"
-    );
+    assert!(server.close(PATIENCE).ok, "neither a waiting asker nor a silent client holds it up");
     assert!(!socket.exists());
     let said = asker.join().unwrap().unwrap();
     assert!(!said.ok && said.text.contains("ended before it answered"), "{said:?}");
-    assert!(matches!(
-        ask(&socket, &Command::Status, PATIENCE),
-        Err(AskError::NotRunning { .. })
-    ));
+    assert!(matches!(ask(&socket, &Command::Status, PATIENCE), Err(AskError::NotRunning { .. })));
     drop((reply, half));
 }
 
@@ -243,10 +233,7 @@ fn a_leftover_of_a_crash_is_replaced_and_anything_else_is_not() {
     let socket = folder.path().join(SOCKET_NAME);
     drop(UnixListener::bind(&socket).unwrap());
     drop(UnixListener::bind(folder.path().join("control.sock.new")).unwrap());
-    assert!(matches!(
-        ask(&socket, &Command::Status, PATIENCE),
-        Err(AskError::NotRunning { .. })
-    ));
+    assert!(matches!(ask(&socket, &Command::Status, PATIENCE), Err(AskError::NotRunning { .. })));
     let (server, _asked) = held(folder.path(), PATIENCE);
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
     drop(server);

@@ -554,11 +554,7 @@ impl Trade {
     }
 }
 
-fn runner(
-    settings: &StrategySettings,
-    own: Option<Box<dyn Strategy>>,
-    begin: &Begin,
-) -> Result<Runner, Vec<String>> {
+fn runner(settings: &StrategySettings, own: Option<Box<dyn Strategy>>, begin: &Begin) -> Result<Runner, Vec<String>> {
     let name = settings.name.clone();
     let venue = begin.desk.catalogue.venue_named(&settings.venue).map(|venue| venue.id);
     let (Some(venue), Some(&letter)) = (venue, begin.letters.get(&name)) else {

@@ -188,22 +188,12 @@ pub struct Plan {
 impl Plan {
     /// The next time, once.
     pub fn next(on: On, fault: Fault) -> Plan {
-        Plan {
-            on,
-            account: None,
-            client_id: None,
-            fault,
-            skip: 0,
-            times: Times::Exactly(1),
-        }
+        Plan { on, account: None, client_id: None, fault, skip: 0, times: Times::Exactly(1) }
     }
 
     /// Every time from now on.
     pub fn always(on: On, fault: Fault) -> Plan {
-        Plan {
-            times: Times::Forever,
-            ..Plan::next(on, fault)
-        }
+        Plan { times: Times::Forever, ..Plan::next(on, fault) }
     }
 
     /// Lets this many matches pass first.
@@ -213,26 +203,17 @@ impl Plan {
 
     /// Strikes this often.
     pub fn times(self, times: u32) -> Plan {
-        Plan {
-            times: Times::Exactly(times),
-            ..self
-        }
+        Plan { times: Times::Exactly(times), ..self }
     }
 
     /// Only for this order.
     pub fn for_order(self, client_id: &str) -> Plan {
-        Plan {
-            client_id: Some(client_id.to_owned()),
-            ..self
-        }
+        Plan { client_id: Some(client_id.to_owned()), ..self }
     }
 
     /// Only for this account.
     pub fn for_account(self, account: AccountId) -> Plan {
-        Plan {
-            account: Some(account),
-            ..self
-        }
+        Plan { account: Some(account), ..self }
     }
 
     /// Whether it can ever strike.
@@ -354,20 +335,13 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(rates: FaultRates, chance: Chance) -> Faults {
-        Faults {
-            rates,
-            plans: Vec::new(),
-            chance,
-        }
+        Faults { rates, plans: Vec::new(), chance }
     }
 
     /// Adds a plan. Of two plans for one request the older strikes.
     pub(super) fn plan(&mut self, plan: Plan) -> Result<(), ImpossiblePlan> {
         if !plan.possible() {
-            return Err(ImpossiblePlan {
-                on: plan.on,
-                fault: plan.fault.word(),
-            });
+            return Err(ImpossiblePlan { on: plan.on, fault: plan.fault.word() });
         }
         self.plans.push(plan);
         Ok(())
@@ -430,12 +404,7 @@ mod tests {
     }
 
     fn scene<'a>(kind: AskKind, client_ids: &'a [&'a str]) -> Scene<'a> {
-        Scene {
-            place: Place::Ask(kind),
-            account: AccountId(0),
-            client_ids,
-            live: true,
-        }
+        Scene { place: Place::Ask(kind), account: AccountId(0), client_ids, live: true }
     }
 
     #[test]
@@ -453,9 +422,7 @@ mod tests {
     #[test]
     fn a_plan_for_an_order_waits_for_that_order() {
         let mut faults = faults();
-        faults
-            .plan(Plan::always(On::AnyCancel, Fault::ServerError).for_order("b"))
-            .unwrap();
+        faults.plan(Plan::always(On::AnyCancel, Fault::ServerError).for_order("b")).unwrap();
         assert!(faults.draw(&scene(AskKind::Cancel, &["a"])).is_none());
         assert!(faults.draw(&scene(AskKind::CancelBatch, &["a", "b"])).is_some());
         faults.heal();
@@ -495,8 +462,20 @@ mod tests {
         for (index, word) in words.into_iter().enumerate() {
             let mut rates = [0_u32; 12];
             rates[index] = 1_000;
-            let [answer_lost, server_error, late_execution, partial_batch, shuffled_batch, not_found, stale_listing, broken_listing, slow_cancel, rate_limited, duplicate_push, lost_push] =
-                rates;
+            let [
+                answer_lost,
+                server_error,
+                late_execution,
+                partial_batch,
+                shuffled_batch,
+                not_found,
+                stale_listing,
+                broken_listing,
+                slow_cancel,
+                rate_limited,
+                duplicate_push,
+                lost_push,
+            ] = rates;
             let rates = FaultRates {
                 answer_lost,
                 server_error,
@@ -514,10 +493,7 @@ mod tests {
             let mut faults = Faults::new(rates, Chance::new(1, 1));
             let mut seen = Vec::new();
             for &place in &places {
-                let scene = Scene {
-                    place,
-                    ..scene(AskKind::Create, &[])
-                };
+                let scene = Scene { place, ..scene(AskKind::Create, &[]) };
                 seen.extend(faults.draw(&scene));
             }
             assert!(!seen.is_empty() && seen.iter().all(|fault| fault.word() == word), "{word}: {seen:?}");

@@ -54,10 +54,14 @@ pub(super) const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLedger {
     /// It ends before its `ready`. Nothing was ever answered from it, so a new one may take its place.
-    #[error("the exchange ledger ends before its beginning was whole; nothing was answered from it, so it can be removed")]
+    #[error(
+        "the exchange ledger ends before its beginning was whole; nothing was answered from it, so it can be removed"
+    )]
     Unfinished,
     /// A line that cannot be used, and is not merely the torn end.
-    #[error("line {line} of the exchange ledger is damaged: {why}; put back a whole copy, or remove it to begin anew (paper orders and balances are lost)")]
+    #[error(
+        "line {line} of the exchange ledger is damaged: {why}; put back a whole copy, or remove it to begin anew (paper orders and balances are lost)"
+    )]
     Line {
         /// Counted from 1.
         line: usize,
@@ -240,9 +244,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
             // A write that never finished: nothing that follows from this line was ever delivered.
             break;
         };
-        let decoded = std::str::from_utf8(line)
-            .map_err(|error| error.to_string())
-            .and_then(Entry::decode);
+        let decoded = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(Entry::decode);
         let entry = decoded.map_err(damaged)?;
         if let Some(last) = entries.last()
             && last.seq.checked_add(1) != Some(entry.seq)
@@ -253,26 +255,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
         entries.push(entry);
     }
     // Of a trade between two accounts either both sides happened or none did.
-    if let Some(Entry {
-        line: Line::Fill { trade, with, .. },
-        ..
-    }) = entries.last()
+    if let Some(Entry { line: Line::Fill { trade, with, .. }, .. }) = entries.last()
         && with != "crowd"
         && !matches!(entries.iter().rev().nth(1), Some(Entry { line: Line::Fill { trade: before, .. }, .. }) if before == trade)
     {
         whole_bytes -= pieces[entries.len() - 1].len();
         entries.pop();
     }
-    Ok(Whole {
-        entries,
-        bytes: whole_bytes,
-    })
+    Ok(Whole { entries, bytes: whole_bytes })
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, &byte| {
-        (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)]
-    })
+    !bytes.iter().fold(!0_u32, |crc, &byte| (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)])
 }
 
 const CRC_TABLE: [u32; 256] = {
@@ -328,18 +322,13 @@ mod tests {
     #[test]
     fn lines_come_back_as_they_went() {
         let text = entry(7).encode();
-        assert!(text.starts_with("{\"seq\":7,\"t_ms\":1795169472123,\"kind\":\"accepted\",\"request\":4,\"account\":2,"));
+        assert!(
+            text.starts_with("{\"seq\":7,\"t_ms\":1795169472123,\"kind\":\"accepted\",\"request\":4,\"account\":2,")
+        );
         assert_eq!(Entry::decode(&text), Ok(entry(7)));
         let ask = Ask::ListOpen { cursor: None };
-        let request = Entry {
-            line: Line::Request {
-                request: 1,
-                ticket: Ticket(9),
-                account: AccountId(0),
-                ask,
-            },
-            ..entry(8)
-        };
+        let request =
+            Entry { line: Line::Request { request: 1, ticket: Ticket(9), account: AccountId(0), ask }, ..entry(8) };
         assert_eq!(Entry::decode(&request.encode()), Ok(request));
     }
 

@@ -134,13 +134,7 @@ impl Market {
         self.walk();
         let (bid, ask) = self.touch();
         let gap = (ppm(self.fair, 25) / 1_000).max(1);
-        Step {
-            bid,
-            ask,
-            reach: gap * LEVELS * 2,
-            takes: self.takes(bid, ask),
-            posts: self.posts(bid, ask, gap),
-        }
+        Step { bid, ask, reach: gap * LEVELS * 2, takes: self.takes(bid, ask), posts: self.posts(bid, ask, gap) }
     }
 
     fn walk(&mut self) {

@@ -190,10 +190,7 @@ impl Contract {
         let closing = if against { lots.min(self.lots.abs()) } else { 0 };
         let mut realised = Decimal::ZERO;
         if closing > 0 {
-            let part = self
-                .cost
-                .mul_ratio(i128::from(closing), i128::from(self.lots.abs()))
-                .unwrap_or(self.cost);
+            let part = self.cost.mul_ratio(i128::from(closing), i128::from(self.lots.abs())).unwrap_or(self.cost);
             let signed_worth = times(grid.notional(ticks, closing), sign);
             // Long: what the sale brings less what it cost. Short: the same with both signs turned.
             realised = -plus(signed_worth, part);

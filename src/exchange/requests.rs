@@ -43,28 +43,12 @@ impl Exchange {
     /// A request has arrived.
     pub(super) fn arrive(&mut self, ticket: Ticket, account: AccountId, ask: Ask) {
         self.last_request += 1;
-        let asked = Asked {
-            request: self.last_request,
-            ticket,
-            account,
-            kind: ask.kind(),
-            slot: self.slot(),
-        };
-        self.note(Line::Request {
-            request: asked.request,
-            ticket,
-            account,
-            ask: ask.clone(),
-        });
+        let asked = Asked { request: self.last_request, ticket, account, kind: ask.kind(), slot: self.slot() };
+        self.note(Line::Request { request: asked.request, ticket, account, ask: ask.clone() });
         let client_ids = self.client_ids(account, &ask);
         let named: Vec<&str> = client_ids.iter().map(String::as_str).collect();
         let live = ask.named().iter().any(|which| self.find_live(account, which).is_ok());
-        let fault = self.faults.draw(&Scene {
-            place: Place::Ask(asked.kind),
-            account,
-            client_ids: &named,
-            live,
-        });
+        let fault = self.faults.draw(&Scene { place: Place::Ask(asked.kind), account, client_ids: &named, live });
         match fault {
             None => {
                 let outcome = self.execute(asked.request, account, &ask, &Twist::Straight);
@@ -89,7 +73,9 @@ impl Exchange {
         });
         match fault {
             Fault::ServerError => self.answer(asked, Err(ErrorCode::Server), 0),
-            Fault::RateLimited { retry_after_ms } => self.answer(asked, Err(ErrorCode::RateLimited { retry_after_ms }), 0),
+            Fault::RateLimited { retry_after_ms } => {
+                self.answer(asked, Err(ErrorCode::RateLimited { retry_after_ms }), 0)
+            }
             Fault::Refused(code) => self.answer(asked, Err(code), 0),
             Fault::NotFound => self.answer(asked, Err(ErrorCode::OrderNotFound), 0),
             Fault::LateExecution { .. } => {
@@ -187,11 +173,7 @@ impl Exchange {
                 code: code.to_owned(),
             });
         }
-        let reply = Reply {
-            result,
-            limit,
-            at: self.now,
-        };
+        let reply = Reply { result, limit, at: self.now };
         self.deliver_answer(asked.ticket, reply, asked.slot, extra_us);
     }
 
@@ -228,13 +210,11 @@ impl Exchange {
                 }
                 created.map(Body::Created)
             }
-            Ask::Cancel(which) => self
-                .cancel(account, which, slow_by_us)
-                .map(|(names, filled)| Body::CancelTaken { names, filled }),
+            Ask::Cancel(which) => {
+                self.cancel(account, which, slow_by_us).map(|(names, filled)| Body::CancelTaken { names, filled })
+            }
             Ask::CancelBatch { orders } => self.cancel_batch(account, orders, twist, slow_by_us).map(Body::Batch),
-            Ask::CancelAll { symbol } => self
-                .cancel_all(account, symbol.as_ref(), slow_by_us)
-                .map(Body::AllCanceled),
+            Ask::CancelAll { symbol } => self.cancel_all(account, symbol.as_ref(), slow_by_us).map(Body::AllCanceled),
             Ask::Query(which) => self.find(account, which).map(|order| Body::Order(self.view(order))),
             Ask::History(which) => self.history(account, which).map(Body::Order),
             Ask::ListOpen { cursor } => self.list_open(account, cursor.as_deref(), twist),
@@ -409,8 +389,5 @@ impl Exchange {
 }
 
 fn names(order: &Order) -> Names {
-    Names {
-        client_id: order.client_id.to_string(),
-        order_id: order.order_id.clone(),
-    }
+    Names { client_id: order.client_id.to_string(), order_id: order.order_id.clone() }
 }

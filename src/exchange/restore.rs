@@ -73,11 +73,7 @@ impl Exchange {
             return Err(BadLedger::Unfinished);
         }
         fold.exchange.last_seq = last_seq;
-        Ok(Restored {
-            exchange: fold.finish(),
-            whole_bytes: whole.bytes,
-            torn_bytes: ledger.len() - whole.bytes,
-        })
+        Ok(Restored { exchange: fold.finish(), whole_bytes: whole.bytes, torn_bytes: ledger.len() - whole.bytes })
     }
 
     /// The beginning of a fresh ledger that stands for everything so far; write it whole, then let it take the old one's
@@ -121,7 +117,8 @@ impl Exchange {
         for (&account, holder) in &self.accounts {
             for filled in &holder.fills {
                 fills.push((account, filled));
-                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no)) {
+                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no))
+                {
                     let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
                     *listed_lots.entry(order.no).or_default() += lots;
                 }
@@ -160,15 +157,7 @@ impl Exchange {
     fn late_lines(&self, lines: &mut Vec<(Micros, Line)>) {
         for (&request, late) in &self.late {
             let (ticket, account) = (late.ticket, late.account);
-            lines.push((
-                late.arrived,
-                Line::Request {
-                    request,
-                    ticket,
-                    account,
-                    ask: late.ask.clone(),
-                },
-            ));
+            lines.push((late.arrived, Line::Request { request, ticket, account, ask: late.ask.clone() }));
             lines.push((
                 late.arrived,
                 Line::Fault {
@@ -188,11 +177,7 @@ impl Exchange {
         for (asset, coin) in &purse.coins {
             lines.push((
                 self.now,
-                Line::Balance {
-                    holder: holder.to_owned(),
-                    asset: asset.to_string(),
-                    total: coin.total,
-                },
+                Line::Balance { holder: holder.to_owned(), asset: asset.to_string(), total: coin.total },
             ));
         }
         for (&place, contract) in &purse.contracts {
@@ -212,30 +197,17 @@ impl Exchange {
 impl Fold {
     fn line(&mut self, at: Micros, line: Line) -> Folded {
         match line {
-            Line::Meta {
-                version,
-                symbols,
-                orders,
-                trades,
-                requests,
-                seed: _,
-            } => self.meta(version, &symbols, [orders, trades, requests]),
-            Line::Request {
-                request,
-                ticket,
-                account,
-                ask,
-            } => {
+            Line::Meta { version, symbols, orders, trades, requests, seed: _ } => {
+                self.meta(version, &symbols, [orders, trades, requests])
+            }
+            Line::Request { request, ticket, account, ask } => {
                 self.exchange.last_request = self.exchange.last_request.max(request);
                 self.asked = Some((request, ticket, account, ask));
                 Ok(())
             }
-            Line::Fault {
-                fault,
-                request: Some(request),
-                time_ms: Some(time_ms),
-                ..
-            } if fault == "late_execution" => self.late(at, request, time_ms),
+            Line::Fault { fault, request: Some(request), time_ms: Some(time_ms), .. } if fault == "late_execution" => {
+                self.late(at, request, time_ms)
+            }
             Line::Executed { request } => {
                 self.exchange.late.remove(&request);
                 Ok(())
@@ -272,12 +244,7 @@ impl Fold {
                 self.purse(&holder)?.set(&asset, total);
                 Ok(())
             }
-            Line::Position {
-                holder,
-                symbol,
-                lots,
-                cost,
-            } => {
+            Line::Position { holder, symbol, lots, cost } => {
                 let place = self.pit(&symbol)?;
                 let contract = super::money::Contract { lots, cost };
                 self.purse(&holder)?.contracts.insert(place, contract);
@@ -340,13 +307,7 @@ impl Fold {
     fn late(&mut self, at: Micros, request: u64, time_ms: i64) -> Folded {
         match self.asked.take() {
             Some((number, ticket, account, ask)) if number == request => {
-                let late = Late {
-                    ticket,
-                    account,
-                    ask,
-                    due: Micros::from_millis(time_ms),
-                    arrived: at,
-                };
+                let late = Late { ticket, account, ask, due: Micros::from_millis(time_ms), arrived: at };
                 self.exchange.late.insert(request, late);
                 Ok(())
             }
@@ -355,17 +316,7 @@ impl Fold {
     }
 
     fn accepted(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Accepted {
-            request,
-            who,
-            symbol,
-            side,
-            price,
-            qty,
-            filled,
-            time_in_force,
-        } = line
-        else {
+        let Line::Accepted { request, who, symbol, side, price, qty, filled, time_in_force } = line else {
             return Ok(());
         };
         let no = order_number(&who)?;
@@ -398,20 +349,7 @@ impl Fold {
     }
 
     fn fill(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Fill {
-            who,
-            trade_id,
-            trade,
-            symbol,
-            side,
-            price,
-            qty,
-            fee,
-            fee_asset,
-            maker,
-            with,
-        } = line
-        else {
+        let Line::Fill { who, trade_id, trade, symbol, side, price, qty, fee, fee_asset, maker, with } = line else {
             return Ok(());
         };
         let pit = self.pit(&symbol)?;
@@ -500,11 +438,8 @@ impl Fold {
         for (request, due) in late {
             exchange.schedule(due, Due::ExecuteLate(request));
         }
-        let countdowns: Vec<(AccountId, Micros)> = exchange
-            .accounts
-            .iter()
-            .filter_map(|(&account, holder)| Some((account, holder.countdown?)))
-            .collect();
+        let countdowns: Vec<(AccountId, Micros)> =
+            exchange.accounts.iter().filter_map(|(&account, holder)| Some((account, holder.countdown?))).collect();
         for (account, due) in countdowns {
             exchange.schedule(due, Due::Countdown(account));
         }
@@ -529,11 +464,7 @@ impl Exchange {
                 }
             }
             for (asset, total) in opened {
-                self.note(Line::Balance {
-                    holder: account.to_string(),
-                    asset,
-                    total,
-                });
+                self.note(Line::Balance { holder: account.to_string(), asset, total });
             }
         }
     }

@@ -209,12 +209,8 @@ mod tests {
 
     #[test]
     fn an_operators_settings_arrive() {
-        let mut settings = SimSettings {
-            latency_ms: 7,
-            cancels_per_second: 9,
-            batch_cancel_max: 3,
-            ..SimSettings::default()
-        };
+        let mut settings =
+            SimSettings { latency_ms: 7, cancels_per_second: 9, batch_cancel_max: 3, ..SimSettings::default() };
         settings.faults.answer_lost = 11;
         let setup = Setup::from_settings(&settings, &[Symbol::new("BTC-USDT")]);
         assert_eq!((setup.latency_us, setup.cancels_per_second, setup.batch_cancel_max), (7_000, 9, 3));

@@ -67,10 +67,7 @@ impl Exchange {
             locked: Decimal::ZERO,
             fills: Vec::new(),
         };
-        let names = Names {
-            client_id: new.client_id.clone(),
-            order_id: order.order_id.clone(),
-        };
+        let names = Names { client_id: new.client_id.clone(), order_id: order.order_id.clone() };
         let line = self.accepted_line(&order, 0);
         self.note(line);
         self.remember(order);
@@ -248,10 +245,7 @@ impl Exchange {
             self.trade(taker, maker.map(|(no, _)| no), pit, side, front, traded);
             left -= traded;
         }
-        Taken {
-            left,
-            met_itself: false,
-        }
+        Taken { left, met_itself: false }
     }
 
     fn trade(&mut self, taker: Taker, maker: Option<u64>, pit: usize, side: Side, front: Front, lots: i64) {
@@ -268,10 +262,7 @@ impl Exchange {
         let name = |no: Option<u64>| no.map_or_else(|| "crowd".to_owned(), |no| Exchange::order_id(no).to_string());
         let (maker_name, taker_name) = (name(maker), name(taker));
         // Both ledger lines come first: what follows from a trade is never told before both sides of it are written.
-        let sides = [
-            (maker, side.opposite(), true, taker_name),
-            (taker, side, false, maker_name),
-        ];
+        let sides = [(maker, side.opposite(), true, taker_name), (taker, side, false, maker_name)];
         for (who, side, is_maker, with) in sides {
             match who {
                 Some(no) => self.book_fill(no, front.ticks, lots, is_maker, with),
@@ -306,11 +297,7 @@ impl Exchange {
             maker,
             at: self.now,
         };
-        let filled = Filled {
-            trade: self.last_trade,
-            view,
-            with,
-        };
+        let filled = Filled { trade: self.last_trade, view, with };
         let line = fill_line(order.account, &filled);
         let quote = grid.quote.clone();
         self.fees.add(&quote, fee);
@@ -361,11 +348,7 @@ impl Exchange {
         if let Some(order) = self.orders.get_mut(&no) {
             order.canceling = Some((due, reason));
             let who = order.who();
-            self.note(Line::Canceling {
-                who,
-                time_ms: due.millis(),
-                reason,
-            });
+            self.note(Line::Canceling { who, time_ms: due.millis(), reason });
             self.schedule(due, Due::CancelDone(no));
         }
     }
@@ -394,10 +377,7 @@ impl Exchange {
     pub(super) fn set_countdown(&mut self, account: AccountId, due: Option<Micros>) {
         if let Some(holder) = self.accounts.get_mut(&account) {
             holder.countdown = due;
-            self.note(Line::Countdown {
-                account,
-                time_ms: due.map(Micros::millis),
-            });
+            self.note(Line::Countdown { account, time_ms: due.map(Micros::millis) });
             if let Some(due) = due {
                 self.schedule(due, Due::Countdown(account));
             }
@@ -419,11 +399,7 @@ impl Exchange {
             holder.live.remove(&no);
         }
         self.closed.push_back(no);
-        self.note(Line::Closed {
-            who,
-            reason,
-            filled: self.grids[pit].qty(filled_lots),
-        });
+        self.note(Line::Closed { who, reason, filled: self.grids[pit].qty(filled_lots) });
         self.relock(no);
         self.push_order(no);
         self.stir(pit);
@@ -446,11 +422,7 @@ impl Exchange {
 pub(super) fn fill_line(account: AccountId, filled: &Filled) -> Line {
     let view = &filled.view;
     Line::Fill {
-        who: super::ledger::Who {
-            account,
-            client_id: view.client_id.clone(),
-            order_id: view.order_id.clone(),
-        },
+        who: super::ledger::Who { account, client_id: view.client_id.clone(), order_id: view.order_id.clone() },
         trade_id: view.trade_id.clone(),
         trade: filled.trade,
         symbol: view.symbol.clone(),

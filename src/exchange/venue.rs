@@ -161,11 +161,7 @@ impl Order {
     }
 
     pub(super) fn who(&self) -> Who {
-        Who {
-            account: self.account,
-            client_id: self.client_id.to_string(),
-            order_id: self.order_id.clone(),
-        }
+        Who { account: self.account, client_id: self.client_id.to_string(), order_id: self.order_id.clone() }
     }
 }
 
@@ -238,9 +234,8 @@ impl Exchange {
     pub(super) fn list(&mut self, listing: &Listing, salt: u64) -> Option<usize> {
         let grid = Grid::new(&listing.rules, self.setup.leverage)?;
         let (start_ticks, _) = listing.start_price.steps_of(listing.rules.tick)?;
-        let per_thousand = Decimal::whole(1_000)
-            .checked_div(listing.start_price)
-            .and_then(|qty| qty.steps_of(listing.rules.lot));
+        let per_thousand =
+            Decimal::whole(1_000).checked_div(listing.start_price).and_then(|qty| qty.steps_of(listing.rules.lot));
         let place = self.pits.len();
         // Each instrument has its own chance, so that its path does not depend on how many others there are.
         let purpose = 16 + place as u64;
@@ -372,12 +367,8 @@ impl Exchange {
     pub fn balances(&self, account: AccountId) -> Vec<BalanceView> {
         let coins = self.accounts.get(&account).map(|holder| &holder.purse.coins);
         let rows = coins.into_iter().flatten();
-        rows.map(|(asset, coin)| BalanceView {
-            asset: asset.to_string(),
-            total: coin.total,
-            locked: coin.locked,
-        })
-        .collect()
+        rows.map(|(asset, coin)| BalanceView { asset: asset.to_string(), total: coin.total, locked: coin.locked })
+            .collect()
     }
 
     /// Everything there is of each currency and each contract, over accounts, crowd and fees. Trading does not change it.
@@ -480,11 +471,7 @@ impl Exchange {
 
     pub(super) fn line_at(&mut self, at: Micros, line: Line) -> String {
         self.last_seq += 1;
-        let entry = Entry {
-            seq: self.last_seq,
-            t_ms: at.millis(),
-            line,
-        };
+        let entry = Entry { seq: self.last_seq, t_ms: at.millis(), line };
         entry.encode()
     }
 
@@ -509,12 +496,7 @@ impl Exchange {
             Push::Order(view) => (Place::OrderPush, view.client_id.clone()),
             Push::Fill(view) => (Place::FillPush, view.client_id.clone()),
         };
-        let scene = Scene {
-            place,
-            account,
-            client_ids: &[client_id.as_str()],
-            live: false,
-        };
+        let scene = Scene { place, account, client_ids: &[client_id.as_str()], live: false };
         let fault = self.faults.draw(&scene);
         let mut lands = self.now.plus(self.draw_latency());
         if let Some(holder) = self.accounts.get_mut(&account) {

@@ -66,8 +66,7 @@ impl Bucket {
     pub fn tokens(&self, at: Boot) -> Option<u64> {
         let missing = at.until(self.full_at).as_nanos();
         let missing = u64::try_from(missing).unwrap_or(u64::MAX);
-        self.is_limited()
-            .then(|| self.burst.saturating_sub(missing.div_ceil(self.nanos_per_token)))
+        self.is_limited().then(|| self.burst.saturating_sub(missing.div_ceil(self.nanos_per_token)))
     }
 }
 

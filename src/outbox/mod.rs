@@ -170,10 +170,8 @@ impl Outbox {
         let mut until = waiting.first_deadline();
         // A class that was passed too often comes first; otherwise the order of urgency.
         let due = CLASSES.into_iter().filter(|class| waiting.is_due(*class));
-        let turns: Vec<(Urgency, Share)> = due
-            .map(|class| (class, Share::Whole))
-            .chain(CLASSES.map(|class| (class, share_of(class))))
-            .collect();
+        let turns: Vec<(Urgency, Share)> =
+            due.map(|class| (class, Share::Whole)).chain(CLASSES.map(|class| (class, share_of(class)))).collect();
         for (class, share) in turns {
             let held = lane == Lane::NoCreates || waiting.n_waiting(Urgency::Cancel) > 0;
             if class == Urgency::Create && held {
@@ -222,9 +220,7 @@ impl Outbox {
 
     /// How many requests of a class wait at a venue.
     pub fn n_waiting(&self, venue: VenueId, class: Urgency) -> usize {
-        self.venues
-            .get(usize::from(venue.0))
-            .map_or(0, |waiting| waiting.n_waiting(class))
+        self.venues.get(usize::from(venue.0)).map_or(0, |waiting| waiting.n_waiting(class))
     }
 
     /// Requests that workers hold and have not answered.
@@ -234,9 +230,7 @@ impl Outbox {
 
     /// Until when a venue wants no request of a class; in the past when it takes them.
     pub fn not_before(&self, venue: VenueId, class: Urgency) -> Boot {
-        self.venues
-            .get(usize::from(venue.0))
-            .map_or(Boot::ZERO, |waiting| waiting.not_before[place_of(class)])
+        self.venues.get(usize::from(venue.0)).map_or(Boot::ZERO, |waiting| waiting.not_before[place_of(class)])
     }
 
     /// The venue's queue. A venue that joined the catalogue after us gets one without limits.
@@ -267,10 +261,7 @@ struct Waiting {
 
 impl Waiting {
     fn new(traits: &VenueTraits) -> Waiting {
-        Waiting {
-            cancels: Bucket::new(traits.cancels_per_second, traits.cancel_burst),
-            ..Waiting::unlimited()
-        }
+        Waiting { cancels: Bucket::new(traits.cancels_per_second, traits.cancel_burst), ..Waiting::unlimited() }
     }
 
     fn unlimited() -> Waiting {

@@ -35,9 +35,7 @@ fn traits(cancels_per_second: u32, cancel_burst: u32) -> VenueTraits {
 
 fn outbox(cancels_per_second: u32, cancel_burst: u32) -> Outbox {
     let mut catalogue = Catalogue::default();
-    catalogue
-        .add_venue("main", traits(cancels_per_second, cancel_burst))
-        .unwrap();
+    catalogue.add_venue("main", traits(cancels_per_second, cancel_burst)).unwrap();
     Outbox::new(&catalogue)
 }
 
@@ -64,12 +62,7 @@ fn create(number: u64) -> Call {
 }
 
 fn request(id: u64, call: Call) -> Box<Request> {
-    Box::new(Request {
-        id: RequestId(id),
-        venue: VENUE,
-        call,
-        not_after: Boot::NEVER,
-    })
+    Box::new(Request { id: RequestId(id), venue: VENUE, call, not_after: Boot::NEVER })
 }
 
 fn batch(id: u64, orders: u64) -> Box<Request> {
@@ -124,10 +117,7 @@ fn later(id: u64, wait_ms: u64) -> Answer {
         id: RequestId(id),
         venue: VENUE,
         left_at: None,
-        answered: Answered::Later {
-            wait: Duration::from_millis(wait_ms),
-            why: "slow down".into(),
-        },
+        answered: Answered::Later { wait: Duration::from_millis(wait_ms), why: "slow down".into() },
     }
 }
 
@@ -177,16 +167,10 @@ fn a_create_past_its_deadline_ends_unsent_even_out_of_the_middle() {
     }
     assert_eq!(
         outbox.next(ms(50), VENUE, Lane::NoCreates, Gate::Open),
-        Next::Wait {
-            until: ms(50).after(Duration::from_nanos(1))
-        },
+        Next::Wait { until: ms(50).after(Duration::from_nanos(1)) },
         "the caller is told when to come for it"
     );
-    assert_eq!(
-        drained(&mut outbox, ms(51), Lane::NoCreates, Gate::Open),
-        "x2 ~",
-        "any worker's turn will do"
-    );
+    assert_eq!(drained(&mut outbox, ms(51), Lane::NoCreates, Gate::Open), "x2 ~", "any worker's turn will do");
     assert_eq!(drained(&mut outbox, ms(100), Lane::Any, Gate::Open), "1 3 .");
 }
 
@@ -214,11 +198,7 @@ fn a_batch_costs_its_orders_and_is_never_split() {
     outbox.push(batch(2, 8)).unwrap();
     outbox.push(request(3, call('c', 3))).unwrap();
     assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "1 ~");
-    assert_eq!(
-        drained(&mut outbox, ms(100), Lane::Any, Gate::Open),
-        "2 ~",
-        "as soon as the bucket is full"
-    );
+    assert_eq!(drained(&mut outbox, ms(100), Lane::Any, Gate::Open), "2 ~", "as soon as the bucket is full");
     // 8 taken out of 5 leaves a debt of 3: four tokens later one more may go.
     assert_eq!(drained(&mut outbox, ms(499), Lane::Any, Gate::Open), "~");
     assert_eq!(drained(&mut outbox, ms(500), Lane::Any, Gate::Open), "3 .");
@@ -270,18 +250,11 @@ fn a_short_later_holds_its_class_and_a_ban_holds_everything() {
     let mut outbox = filled(outbox(0, 0), "cncnr");
     assert!(matches!(outbox.next(ms(0), VENUE, Lane::Any, Gate::Open), Next::Go(request) if request.id.0 == 1));
     outbox.answered(ms(0), &later(1, 500));
-    assert_eq!(
-        drained(&mut outbox, ms(0), Lane::Any, Gate::Open),
-        "5 ~",
-        "reads go on, creates wait behind cancels"
-    );
+    assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "5 ~", "reads go on, creates wait behind cancels");
     assert_eq!(drained(&mut outbox, ms(500), Lane::Any, Gate::Open), "3 2 4 .");
     outbox.answered(ms(500), &later(3, 60_000));
     let mut outbox = filled(outbox, "crbn");
-    assert_eq!(
-        outbox.next(ms(501), VENUE, Lane::Any, Gate::Open),
-        Next::Wait { until: ms(60_500) }
-    );
+    assert_eq!(outbox.next(ms(501), VENUE, Lane::Any, Gate::Open), Next::Wait { until: ms(60_500) });
     assert_eq!(drained(&mut outbox, ms(60_500), Lane::Any, Gate::Open), "1 2 3 4 .");
 }
 
@@ -290,15 +263,9 @@ fn a_later_inside_a_batch_counts() {
     let mut outbox = outbox(0, 0);
     outbox.push(batch(1, 2)).unwrap();
     assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "1 .");
-    let refused = Answered::Refused(Refusal {
-        kind: RefusalKind::NotFound,
-        text: "no".into(),
-    });
+    let refused = Answered::Refused(Refusal { kind: RefusalKind::NotFound, text: "no".into() });
     let items = BTreeMap::from([(key(0).client_id, refused), (key(1).client_id, later(0, 700).answered)]);
-    let answer = Answer {
-        answered: Answered::Done(Facts::Batch(items)),
-        ..later(1, 0)
-    };
+    let answer = Answer { answered: Answered::Done(Facts::Batch(items)), ..later(1, 0) };
     outbox.answered(ms(0), &answer);
     assert_eq!(outbox.not_before(VENUE, Urgency::Cancel), ms(700));
     assert_eq!(outbox.not_before(VENUE, Urgency::Resolve), Boot::ZERO);
@@ -311,9 +278,7 @@ fn full_queues_hand_back_creates_and_reads_but_never_cancels() {
     let last = CREATES_MAX as u64;
     for id in 1..=last {
         outbox.push(request(id, create(1))).unwrap();
-        outbox
-            .push(request(id, if id % 2 == 0 { Call::Time } else { call('r', 1) }))
-            .unwrap();
+        outbox.push(request(id, if id % 2 == 0 { Call::Time } else { call('r', 1) })).unwrap();
         outbox.push(request(id, call('c', 1))).unwrap();
     }
     assert_eq!(outbox.push(request(0, create(1))).unwrap_err().1, Unsent::Full);
@@ -373,11 +338,7 @@ struct Ledger {
 
 impl Ledger {
     fn end(&mut self, request: &Request) {
-        assert_eq!(
-            self.pushed.get(&request.id.0),
-            Some(request),
-            "what comes out is what went in"
-        );
+        assert_eq!(self.pushed.get(&request.id.0), Some(request), "what comes out is what went in");
         *self.ended.entry(request.id.0).or_default() += 1;
     }
 

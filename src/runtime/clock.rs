@@ -17,11 +17,7 @@ pub struct Clock;
 impl Clock {
     /// The moment, for a cycle. The wall clock's error is not known here, so it is given as none.
     pub fn stamp(self) -> Stamp {
-        Stamp {
-            boot: self.boot(),
-            wall: self.wall(),
-            wall_error: Duration::ZERO,
-        }
+        Stamp { boot: self.boot(), wall: self.wall(), wall_error: Duration::ZERO }
     }
 
     /// The boot clock.
@@ -40,10 +36,7 @@ impl Clock {
 }
 
 fn wall_of(time: Timespec) -> Wall {
-    let millis = time
-        .tv_sec
-        .saturating_mul(1_000)
-        .saturating_add(time.tv_nsec / 1_000_000);
+    let millis = time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000);
     Wall::from_millis(millis)
 }
 
@@ -65,19 +58,14 @@ mod tests {
 
     #[test]
     fn the_wall_clock_shows_the_day_the_system_shows() {
-        let system = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
+        let system = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let ours = Clock.stamp().wall;
         assert!((ours.day() - (system.as_secs() / 86_400) as i64).abs() <= 1);
     }
 
     #[test]
     fn a_time_before_1970_is_still_a_time() {
-        let time = Timespec {
-            tv_sec: -1,
-            tv_nsec: 250_000_000,
-        };
+        let time = Timespec { tv_sec: -1, tv_nsec: 250_000_000 };
         assert_eq!(wall_of(time), Wall::from_millis(-750));
     }
 }

@@ -123,7 +123,10 @@ impl Hands {
                     self.loose.extend(self.outbox.shut_gate().iter().map(|request| unsent(request, why)));
                 }
                 Action::Sever(venue) => {
-                    self.venues.iter().filter(|threads| threads.id == venue).for_each(|threads| threads.workers.sever());
+                    self.venues
+                        .iter()
+                        .filter(|threads| threads.id == venue)
+                        .for_each(|threads| threads.workers.sever());
                 }
                 Action::Close(part, within) => {
                     let closing = self.close(part, within);
@@ -210,8 +213,15 @@ impl Hands {
                 None => Closing { ok: true, note: "no control socket".into(), ..Closing::default() },
             },
             Part::Tasks => match self.signals.take().map(|signals| signals.close(within)) {
-                Some(false) => Closing { ok: false, joined: 0, note: "late: signals".into(), late: vec!["signals".into()] },
-                joined => Closing { ok: true, joined: u32::from(joined.is_some()), note: "all joined".into(), late: Vec::new() },
+                Some(false) => {
+                    Closing { ok: false, joined: 0, note: "late: signals".into(), late: vec!["signals".into()] }
+                }
+                joined => Closing {
+                    ok: true,
+                    joined: u32::from(joined.is_some()),
+                    note: "all joined".into(),
+                    late: Vec::new(),
+                },
             },
         }
     }

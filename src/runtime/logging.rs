@@ -78,28 +78,14 @@ pub fn start(settings: LogSettings) -> io::Result<(Logger, LogHandle)> {
     let (queue, lines) = bounded(settings.queue_lines);
     let shared = Arc::new(Shared::default());
     let (spec, bad_parts) = filter::checked(&settings.filter);
-    let logger = Logger {
-        filter: filter::build(&spec),
-        queue: queue.clone(),
-        shared: Arc::clone(&shared),
-    };
+    let logger = Logger { filter: filter::build(&spec), queue: queue.clone(), shared: Arc::clone(&shared) };
     let has_terminal = settings.screen.is_terminal();
     let writer = writer::Writer::new(settings, lines, Arc::clone(&shared));
-    let thread = thread::Builder::new()
-        .name(THREAD_NAME.to_owned())
-        .spawn(move || writer.run())?;
+    let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || writer.run())?;
     for part in bad_parts {
-        logger.put(
-            Level::Warn,
-            format!("RUST_LOG: `{part}` is not `level` or `module=level` and is ignored"),
-        );
+        logger.put(Level::Warn, format!("RUST_LOG: `{part}` is not `level` or `module=level` and is ignored"));
     }
-    let handle = LogHandle {
-        queue,
-        shared,
-        thread: Some(thread),
-        has_terminal,
-    };
+    let handle = LogHandle { queue, shared, thread: Some(thread), has_terminal };
     Ok((logger, handle))
 }
 
@@ -136,11 +122,7 @@ impl Shared {
         // A poisoned list is still the list: it is only ever pushed to.
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.iter().fold(text, |text, secret| {
-            if text.contains(secret.as_str()) {
-                text.replace(secret.as_str(), "[secret]")
-            } else {
-                text
-            }
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "[secret]") } else { text }
         })
     }
 }
@@ -163,11 +145,7 @@ impl Logger {
     }
 
     fn put(&self, level: Level, text: String) {
-        let line = Line::Log {
-            at: Clock.wall(),
-            level,
-            text,
-        };
+        let line = Line::Log { at: Clock.wall(), level, text };
         if self.queue.try_send(line).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -101,9 +101,7 @@ impl Machine {
                 let (desk, before, unwatched) = start.into_parts(at);
                 stopping(frame, cause, desk, (before, unwatched), at)
             }
-            Machine::Trade(trade) => {
-                stopping(frame, cause, trade.into_desk(), (Before::ThisProcess, Vec::new()), at)
-            }
+            Machine::Trade(trade) => stopping(frame, cause, trade.into_desk(), (Before::ThisProcess, Vec::new()), at),
             Machine::Stop(stop) => Machine::Stop(stop),
         }
     }

@@ -29,10 +29,7 @@ pub const THREAD_NAME: &str = "signals";
 /// A signal this soon after the last counted one is the same signal: a terminal and a parent both deliver one Ctrl-C.
 pub const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// No wait is longer, so a lost wake-up costs a moment and not the stop.
-const LONGEST_WAIT: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 250_000_000,
-};
+const LONGEST_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 /// Decides which deliveries are signals of their own.
 #[derive(Clone, Debug, Default)]
@@ -101,24 +98,16 @@ impl StopSignals {
             low_level::pipe::register(*number, writes)?;
             pipes.push((*name, reads));
         }
-        Ok(StopSignals {
-            pipes,
-            deliveries: Arc::default(),
-        })
+        Ok(StopSignals { pipes, deliveries: Arc::default() })
     }
 
     /// Starts the thread that calls `on_signal` for every signal that counts, those that came already included.
     pub fn watch(self, on_signal: impl FnMut(SignalName) + Send + 'static) -> io::Result<SignalThread> {
         let (wake, woken) = UnixStream::pair()?;
         let deliveries = Arc::clone(&self.deliveries);
-        let thread = thread::Builder::new()
-            .name(THREAD_NAME.to_owned())
-            .spawn(move || pump(self, &woken, on_signal))?;
-        Ok(SignalThread {
-            wake: Some(wake),
-            thread,
-            deliveries,
-        })
+        let thread =
+            thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || pump(self, &woken, on_signal))?;
+        Ok(SignalThread { wake: Some(wake), thread, deliveries })
     }
 }
 
@@ -167,11 +156,8 @@ fn pump(signals: StopSignals, woken: &UnixStream, mut on_signal: impl FnMut(Sign
         if closing {
             return;
         }
-        let mut waits: Vec<PollFd<'_>> = signals
-            .pipes
-            .iter()
-            .map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN))
-            .collect();
+        let mut waits: Vec<PollFd<'_>> =
+            signals.pipes.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
         waits.push(PollFd::new(woken, PollFlags::IN));
         // An interrupted wait looks again, which is all a wake-up does.
         let _ = poll(&mut waits, Some(&LONGEST_WAIT));
@@ -247,10 +233,7 @@ mod tests {
     #[test]
     fn this_process_shows_its_ignored_signals() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        assert!(
-            is_ignored(&status, signal_hook::consts::SIGPIPE),
-            "the standard library ignores it before main"
-        );
+        assert!(is_ignored(&status, signal_hook::consts::SIGPIPE), "the standard library ignores it before main");
     }
 
     fn watched(signals: StopSignals) -> (SignalThread, Receiver<SignalName>) {
@@ -281,10 +264,7 @@ mod tests {
     fn a_late_callback_is_reported_and_not_waited_for() {
         let (reads, writes) = UnixStream::pair().unwrap();
         reads.set_nonblocking(true).unwrap();
-        let signals = StopSignals {
-            pipes: vec![(SignalName::Hup, reads)],
-            deliveries: Arc::default(),
-        };
+        let signals = StopSignals { pipes: vec![(SignalName::Hup, reads)], deliveries: Arc::default() };
         let (release, held) = unbounded::<()>();
         let (tell, told) = unbounded();
         let thread = signals

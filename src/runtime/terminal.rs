@@ -79,11 +79,8 @@ impl StatusLine {
     fn parts(&self) -> Vec<String> {
         let mut parts = vec![mode_words(self.mode).to_owned(), self.phase.clone()];
         if !self.links_down.is_empty() {
-            let names: Vec<String> = self
-                .links_down
-                .iter()
-                .map(|(venue, stream)| format!("{venue} {}", stream_word(*stream)))
-                .collect();
+            let names: Vec<String> =
+                self.links_down.iter().map(|(venue, stream)| format!("{venue} {}", stream_word(*stream))).collect();
             parts.push(format!("DOWN: {}", names.join(", ")));
         }
         parts.push(match self.orders_unknown {
@@ -191,10 +188,7 @@ mod tests {
         let mut line = status(Mode::DryRun);
         line.orders_unknown = 2;
         line.links_down = vec![("main".into(), Stream::Private), ("other".into(), Stream::Public)];
-        assert_eq!(
-            line.fit(76),
-            "DRY_RUN | trading | DOWN: main orders, other prices | open 12 (2 unknown)"
-        );
+        assert_eq!(line.fit(76), "DRY_RUN | trading | DOWN: main orders, other prices | open 12 (2 unknown)");
     }
 
     #[test]
@@ -225,13 +219,7 @@ mod tests {
 
     #[test]
     fn uptime_reads_as_people_say_it() {
-        let cases = [
-            (0, "0s"),
-            (59, "59s"),
-            (187, "3m07s"),
-            (3_600, "1h00m"),
-            (827_000, "9d13h"),
-        ];
+        let cases = [(0, "0s"), (59, "59s"), (187, "3m07s"), (3_600, "1h00m"), (827_000, "9d13h")];
         for (seconds, text) in cases {
             assert_eq!(Uptime(Duration::from_secs(seconds)).to_string(), text);
         }

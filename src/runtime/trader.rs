@@ -80,22 +80,14 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
         LockError::Busy(busy) => refused(4, busy),
         other => refused(1, other),
     })?;
-    let (logger, log) = logging::start(LogSettings::new(
-        directory.path_of("logs"),
-        &launch.log_filter,
-        Screen::stderr(),
-    ))
-    .map_err(|error| refused(1, format!("the log thread cannot start: {error}")))?;
+    let (logger, log) =
+        logging::start(LogSettings::new(directory.path_of("logs"), &launch.log_filter, Screen::stderr()))
+            .map_err(|error| refused(1, format!("the log thread cannot start: {error}")))?;
     // A second logger in one process happens only in tests; then the first one's lines go on.
     let _ = logger.install();
     note_panics(directory.path_of("logs/crash.log"));
 
-    let who = load::Identity {
-        instance: settings.instance,
-        host: host_name(),
-        mode: settings.mode,
-        chance: draw(),
-    };
+    let who = load::Identity { instance: settings.instance, host: host_name(), mode: settings.mode, chance: draw() };
     let resumed = load::load(&mut directory, &who).map_err(|refusal| refused(code_of(&refusal), refusal))?;
     if let Err(error) = archive_report(&mut directory, Clock.wall()) {
         log::warn!("The report of the run before stays where it is: {error}");
@@ -276,7 +268,9 @@ impl Trader {
     fn stop_after_panic(&mut self, what: String, at: Stamp) -> Machine {
         log::error!("The trading machine failed: {what}. It is dropped; the stop works from the state on disk");
         let state = self.hands.state_from_store().unwrap_or_else(|| {
-            log::error!("The store does not answer: the stop works from the state at the start and from the venue's lists");
+            log::error!(
+                "The store does not answer: the stop works from the state at the start and from the venue's lists"
+            );
             self.state_at_start.clone()
         });
         let first_request = self.hands.fresh_request_number();
@@ -364,8 +358,13 @@ fn start_venue(
         return Err(refused(1, format!("venue {}: more venues than a process can hold", settings.name)));
     };
     // Symbols of orders that an earlier configuration left: the account must be watched there too.
-    let left: BTreeSet<Symbol> =
-        state.orders.open.values().filter(|order| order.venue == settings.name).map(|order| order.symbol.clone()).collect();
+    let left: BTreeSet<Symbol> = state
+        .orders
+        .open
+        .values()
+        .filter(|order| order.venue == settings.name)
+        .map(|order| order.symbol.clone())
+        .collect();
     let left: Vec<_> = left.into_iter().collect();
     let folder = directory.path_of("paper");
     let paper = PaperVenue::open(&folder, venue, settings, &left, events.clone(), quotes.clone())

@@ -62,7 +62,8 @@ impl Workers {
             let (to, requests) = bounded::<Box<Request>>(1);
             let (cut, severed) = bounded(1);
             let is_busy = Arc::new(AtomicU64::new(0));
-            let (busy, gate, events, mut way) = (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed));
+            let (busy, gate, events, mut way) =
+                (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed));
             let thread = std::thread::Builder::new()
                 .name(format!("{name}.rest.{}", number + 1))
                 .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))?;
@@ -142,7 +143,8 @@ fn work(
             (None, Answered::NotSent("the gate was shut before its first byte".into()))
         } else {
             let carried = catch_unwind(AssertUnwindSafe(|| transport.call(&request)));
-            let answered = carried.unwrap_or_else(|_| Answered::Unknown("the worker failed while it was sending".into()));
+            let answered =
+                carried.unwrap_or_else(|_| Answered::Unknown("the worker failed while it was sending".into()));
             let left = !matches!(answered, Answered::NotSent(_));
             // The last moment it may have left is when the call ended, not when it began.
             (left.then(|| Clock.boot().max(may_have_left)), answered)

@@ -233,6 +233,9 @@ impl Stop {
             self.step_began = at.boot;
         }
         self.step_deadline = self.step.deadline(self.step_began, self.deadline, &self.settings);
+        if self.step == Step::Gate {
+            self.say_why(out);
+        }
         out.push(say(Level::Info, format!("Step {}/11: {}", self.step.number(), self.step.title())));
         match self.step {
             Step::Gate => self.shut_gate(at, out),
@@ -263,8 +266,12 @@ impl Stop {
     }
 
     fn leave(&mut self, at: Stamp, ok: bool, note: String, out: &mut Vec<Action>) {
-        if !ok {
-            out.push(say(Level::Error, format!("Step {}/11 did not end well: {note}", self.step.number())));
+        match (ok, self.step) {
+            (false, step) => {
+                out.push(say(Level::Error, format!("Step {}/11 did not end well: {note}", step.number())));
+            }
+            (true, Step::Save) => out.push(say(Level::Info, note.clone())),
+            (true, _) => {}
         }
         let ms = u64::try_from(at.boot.since(self.step_began).as_millis()).unwrap_or(u64::MAX);
         self.steps.push(StepLine { name: self.step.word().into(), ok, ms, note });
@@ -277,7 +284,7 @@ impl Stop {
         self.step_entered = false;
     }
 
-    fn shut_gate(&mut self, at: Stamp, out: &mut Vec<Action>) {
+    fn say_why(&self, out: &mut Vec<Action>) {
         let begun = match &self.cause {
             StopCause::Signal(signal) => {
                 format!("SHUTDOWN SIGNAL RECEIVED ({}) - initiating graceful shutdown", signal.word())
@@ -287,12 +294,11 @@ impl Stop {
             StopCause::StartFailed(why) => format!("The start did not get through: {why}"),
             StopCause::CorePanic(what) => format!("The trading machine failed ({what}) - initiating graceful shutdown"),
         };
-        let level = if matches!(self.cause, StopCause::StartFailed(_) | StopCause::CorePanic(_)) {
-            Level::Error
-        } else {
-            Level::Info
-        };
-        out.push(say(level, begun));
+        let is_failure = matches!(self.cause, StopCause::StartFailed(_) | StopCause::CorePanic(_));
+        out.push(say(if is_failure { Level::Error } else { Level::Info }, begun));
+    }
+
+    fn shut_gate(&mut self, at: Stamp, out: &mut Vec<Action>) {
         out.push(Action::ShutGate);
         self.desk.close_with_reason("graceful_shutdown");
         self.desk.shut_gate(at, out);

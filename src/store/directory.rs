@@ -20,10 +20,7 @@ use crate::domain::settings::Mode;
 pub const SUBFOLDERS: [&str; 4] = ["journal", "shutdowns", "paper", "logs"];
 const PRIVATE_FOLDER: Permissions = Permissions::RWXU;
 const PRIVATE_FILE: Permissions = Permissions::RUSR.union(Permissions::WUSR);
-const FOLDER_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Why a directory is not fit to hold state.
 #[derive(Debug, thiserror::Error)]
@@ -106,10 +103,7 @@ impl StateDirectory {
                 let changed = rustix::fs::fchmod(&directory.folder, PRIVATE_FOLDER);
                 directory.system("close to others", "", changed)?;
             } else if mode == Mode::Live || permissions.intersects(theirs_to_write) {
-                return Err(UnfitDirectory::Open {
-                    place: directory.shown(""),
-                    mode: permissions.bits() & 0o7777,
-                });
+                return Err(UnfitDirectory::Open { place: directory.shown(""), mode: permissions.bits() & 0o7777 });
             }
         }
         if let (Mode::Live, Some(kind)) = (mode, directory.network_file_system()) {
@@ -140,17 +134,10 @@ impl StateDirectory {
             let place = path.display().to_string();
             match errno {
                 rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => UnfitDirectory::NotADirectory { place },
-                errno => UnfitDirectory::System {
-                    act: "open",
-                    place,
-                    error: errno.into(),
-                },
+                errno => UnfitDirectory::System { act: "open", place, error: errno.into() },
             }
         })?;
-        Ok(StateDirectory {
-            folder: Arc::new(folder),
-            path,
-        })
+        Ok(StateDirectory { folder: Arc::new(folder), path })
     }
 
     /// Where it is.
@@ -197,11 +184,7 @@ impl StateDirectory {
     }
 
     fn io<T>(&self, act: &'static str, name: &str, result: io::Result<T>) -> Result<T, UnfitDirectory> {
-        result.map_err(|error| UnfitDirectory::System {
-            act,
-            place: self.shown(name),
-            error,
-        })
+        result.map_err(|error| UnfitDirectory::System { act, place: self.shown(name), error })
     }
 
     fn system<T>(&self, act: &'static str, name: &str, result: rustix::io::Result<T>) -> Result<T, UnfitDirectory> {
@@ -254,30 +237,19 @@ impl StateDirectory {
 
     fn subfolder(&self, folder: &str) -> io::Result<OwnedFd> {
         let name = if folder.is_empty() { "." } else { folder };
-        Ok(rustix::fs::openat(
-            &self.folder,
-            name,
-            FOLDER_FLAGS,
-            Permissions::empty(),
-        )?)
+        Ok(rustix::fs::openat(&self.folder, name, FOLDER_FLAGS, Permissions::empty())?)
     }
 }
 
 /// Makes the directory and its parents, 0700 each; tells whose names must be synced.
 fn make_missing(path: &Path) -> Result<Vec<PathBuf>, UnfitDirectory> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|part| !part.as_os_str().is_empty() && part.symlink_metadata().is_err())
-        .collect();
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|part| !part.as_os_str().is_empty() && part.symlink_metadata().is_err()).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let built = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    built.map_err(|error| UnfitDirectory::System {
-        act: "create",
-        place: path.display().to_string(),
-        error,
-    })?;
+    built.map_err(|error| UnfitDirectory::System { act: "create", place: path.display().to_string(), error })?;
     let parent = |part: &Path| match part.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -332,13 +304,7 @@ impl Disk for StateDirectory {
     }
 
     fn link(&mut self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::linkat(
-            &self.folder,
-            from,
-            &self.folder,
-            to,
-            AtFlags::empty(),
-        )?)
+        Ok(rustix::fs::linkat(&self.folder, from, &self.folder, to, AtFlags::empty())?)
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {

@@ -82,11 +82,7 @@ pub(super) fn about<D: Disk, T>(
     name: &str,
     result: io::Result<T>,
 ) -> Result<T, DiskError> {
-    result.map_err(|error| DiskError {
-        act,
-        place: disk.place(name),
-        error,
-    })
+    result.map_err(|error| DiskError { act, place: disk.place(name), error })
 }
 
 /// The folder part of a name.
@@ -167,14 +163,11 @@ pub(super) fn free_name<D: Disk>(disk: &mut D, wanted: &str, ending: &str) -> Re
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     use fmt::Write;
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -188,27 +181,14 @@ mod tests {
         for name in ["shutdowns/a.json", "shutdowns/a.2.json"] {
             write_synced(&mut disk, name, b"x").unwrap();
         }
-        assert_eq!(
-            free_name(&mut disk, "shutdowns/a", ".json").unwrap(),
-            "shutdowns/a.3.json"
-        );
-        assert_eq!(
-            free_name(&mut disk, "shutdowns/b", ".json").unwrap(),
-            "shutdowns/b.json"
-        );
+        assert_eq!(free_name(&mut disk, "shutdowns/a", ".json").unwrap(), "shutdowns/a.3.json");
+        assert_eq!(free_name(&mut disk, "shutdowns/b", ".json").unwrap(), "shutdowns/b.json");
     }
 
     #[test]
     fn a_refusal_names_the_file_and_what_to_do() {
-        let error = DiskError {
-            act: "write",
-            place: "/s/state.json.new".into(),
-            error: ErrorKind::StorageFull.into(),
-        };
+        let error = DiskError { act: "write", place: "/s/state.json.new".into(), error: ErrorKind::StorageFull.into() };
         let words = error.to_string();
-        assert!(
-            words.contains("/s/state.json.new") && words.contains("free some space"),
-            "{words}"
-        );
+        assert!(words.contains("/s/state.json.new") && words.contains("free some space"), "{words}");
     }
 }

@@ -96,10 +96,7 @@ fn unseal(line: &[u8]) -> Result<&[u8], &'static str> {
 /// The line of a record.
 pub fn encode(seq: Lsn, synced: Lsn, record: &Record) -> Result<String, serde_json::Error> {
     let rec = serde_json::to_string(record)?;
-    Ok(seal(format!(
-        "{{\"seq\":{},\"synced\":{},\"rec\":{rec}",
-        seq.0, synced.0
-    )))
+    Ok(seal(format!("{{\"seq\":{},\"synced\":{},\"rec\":{rec}", seq.0, synced.0)))
 }
 
 fn encode_header(header: &Header) -> Result<String, serde_json::Error> {
@@ -241,10 +238,7 @@ impl ReadSegment {
                 Line::Bad { why, has_nul }
             }
         });
-        ReadSegment {
-            header,
-            lines: lines.collect(),
-        }
+        ReadSegment { header, lines: lines.collect() }
     }
 
     /// The highest number of a record in it, good or not reached.
@@ -263,11 +257,7 @@ impl ReadSegment {
             Line::Bad { .. } => None,
         });
         let synced = highest_synced.max().unwrap_or_default();
-        let mut taken = Taken {
-            records: Vec::new(),
-            end: End::Whole,
-            harmless: Vec::new(),
-        };
+        let mut taken = Taken { records: Vec::new(), end: End::Whole, harmless: Vec::new() };
         let mut expected = Lsn(base.0.saturating_add(1));
         let mut bad: Vec<(usize, String, bool)> = Vec::new();
         let mut gap = false;
@@ -344,12 +334,7 @@ mod tests {
         let bytes = segment(5, |seq| seq - 1);
         let read = ReadSegment::parse(&bytes);
         assert_eq!(read.header, Ok(header(Lsn(1))));
-        let back: Vec<Record> = read
-            .take_after(Lsn(0))
-            .records
-            .into_iter()
-            .map(|(_, record)| *record)
-            .collect();
+        let back: Vec<Record> = read.take_after(Lsn(0)).records.into_iter().map(|(_, record)| *record).collect();
         assert_eq!(back, records(5));
         assert_eq!(taken(&bytes, 3), (vec![4, 5], End::Whole));
     }
@@ -357,13 +342,7 @@ mod tests {
     #[test]
     fn names_sort_as_numbers_and_strange_names_are_none_of_ours() {
         assert_eq!(first_of("00000000000000000012.jsonl"), Some(Lsn(12)));
-        for name in [
-            "12.jsonl",
-            "00000000000000000012.jsonl.new",
-            "+0000000000000000012.jsonl",
-            "x",
-            "",
-        ] {
+        for name in ["12.jsonl", "00000000000000000012.jsonl.new", "+0000000000000000012.jsonl", "x", ""] {
             assert_eq!(first_of(name), None, "{name}");
         }
     }
@@ -388,10 +367,7 @@ mod tests {
             bytes[starts[line] + 9] ^= 1;
             let (seqs, end) = taken(&bytes, 0);
             assert_eq!(seqs.len(), line - 1);
-            assert!(
-                matches!(end, End::Damaged { line: at, .. } if at == line + 1),
-                "{end:?}"
-            );
+            assert!(matches!(end, End::Damaged { line: at, .. } if at == line + 1), "{end:?}");
         }
     }
 

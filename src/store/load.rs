@@ -142,10 +142,7 @@ pub fn load<D: Disk>(disk: &mut D, who: &Identity) -> Result<Resumed, Refusal> {
         match generation {
             Generation::Unreadable(why) => return Err(Refusal::Unreadable(why.clone())),
             Generation::Newer(version) => {
-                return Err(Refusal::Newer {
-                    file,
-                    version: *version,
-                });
+                return Err(Refusal::Newer { file, version: *version });
             }
             Generation::Absent | Generation::Good(_) | Generation::Damaged(_) => {}
         }
@@ -163,9 +160,7 @@ pub fn load<D: Disk>(disk: &mut D, who: &Identity) -> Result<Resumed, Refusal> {
     };
     if state.host != who.host {
         let (then, now) = (&state.host, &who.host);
-        reading
-            .notices
-            .push(format!("the state was written on host {then}, this is {now}"));
+        reading.notices.push(format!("the state was written on host {then}, this is {now}"));
         state.host.clone_from(&who.host);
     }
     let highest = reading.replay(disk, who, &mut state, &segments)?;
@@ -246,8 +241,7 @@ impl Reading {
         for (name, generation) in [(STATE, &current), (PREVIOUS, &previous)] {
             if let Generation::Damaged(why) = generation {
                 let place = disk.place(name);
-                self.mended
-                    .push(format!("{place} is damaged: {why}; it is moved aside"));
+                self.mended.push(format!("{place} is damaged: {why}; it is moved aside"));
                 self.repairs.aside.push(name.to_owned());
             }
         }
@@ -261,9 +255,7 @@ impl Reading {
             (Generation::Good(current), Generation::Good(previous)) if previous.generation > current.generation => {
                 // Somebody put an old file in its place.
                 let place = disk.place(STATE);
-                self.mended.push(format!(
-                    "{place} is older than the generation before it; it is moved aside"
-                ));
+                self.mended.push(format!("{place} is older than the generation before it; it is moved aside"));
                 self.repairs.aside.push(STATE.to_owned());
                 self.repairs.generations.current = None;
                 Some((PREVIOUS, *previous))
@@ -318,9 +310,7 @@ impl Reading {
                     state.epoch = Epoch(report.epoch);
                 }
                 let (place, seen) = (disk.place(STATE), disk.place(&trace.name));
-                self.lost.push(format!(
-                    "{place} and the journal are missing, but {seen} tells of an earlier run"
-                ));
+                self.lost.push(format!("{place} and the journal are missing, but {seen} tells of an earlier run"));
             }
         }
         Ok(state)
@@ -343,14 +333,11 @@ impl Reading {
                     Some(first) => {
                         let (from, to) = (base.0.saturating_add(1), first.0.saturating_sub(1));
                         let place = disk.place(&segment_name(*first));
-                        self.lost.push(format!(
-                            "records {from} to {to} are missing: the journal begins with {place}"
-                        ));
+                        self.lost.push(format!("records {from} to {to} are missing: the journal begins with {place}"));
                     }
                     None if base > Lsn(0) => {
                         let place = disk.place(journal::FOLDER);
-                        self.lost
-                            .push(format!("{place} is empty: records after {} may be missing", base.0));
+                        self.lost.push(format!("{place} is empty: records after {} may be missing", base.0));
                     }
                     None => {}
                 }
@@ -396,33 +383,22 @@ impl Reading {
                 return Ok(());
             }
             Ok(header) => {
-                let host = if who.mode == Mode::Live {
-                    &header.host
-                } else {
-                    &who.host
-                };
+                let host = if who.mode == Mode::Live { &header.host } else { &who.host };
                 check_owner(who, place.clone(), &header.instance, host, &header.mode)?;
                 if header.instance != state.instance {
                     let (theirs, ours) = (&header.instance, &state.instance);
-                    self.lose(
-                        name,
-                        format!("{place} belongs to instance {theirs}, the state to {ours}"),
-                    );
+                    self.lose(name, format!("{place} belongs to instance {theirs}, the state to {ours}"));
                     return Ok(());
                 }
                 if name != segment_name(header.first) {
-                    self.lose(
-                        name,
-                        format!("{place}, line 1: it begins with record {}", header.first.0),
-                    );
+                    self.lose(name, format!("{place}, line 1: it begins with record {}", header.first.0));
                     return Ok(());
                 }
             }
         }
         let taken = segment.take_after(state.journal_seq);
         for (line, why) in taken.harmless {
-            self.mended
-                .push(format!("{place}, line {line}: {why}; the state holds what it said"));
+            self.mended.push(format!("{place}, line {line}: {why}; the state holds what it said"));
         }
         for (seq, record) in taken.records {
             // What a later segment begins with is taken from there.
@@ -435,10 +411,7 @@ impl Reading {
             (_, Some(next)) if reached >= next.0 => {}
             (End::Whole, None) => {}
             (End::Whole, Some(next)) => {
-                let why = format!(
-                    "{place} ends before record {reached}, the next file begins with {}",
-                    next.0
-                );
+                let why = format!("{place} ends before record {reached}, the next file begins with {}", next.0);
                 self.lose(name, why);
             }
             // Not a repair worth doubt: it happens at every power cut.
@@ -447,10 +420,7 @@ impl Reading {
                 self.notices.push(text);
             }
             (End::Torn { line, why } | End::Damaged { line, why }, _) => {
-                self.lose(
-                    name,
-                    format!("{place}, line {line}: {why}; records from {reached} on are missing"),
-                );
+                self.lose(name, format!("{place}, line {line}: {why}; records from {reached} on are missing"));
             }
         }
         Ok(())

@@ -36,10 +36,7 @@ impl std::fmt::Display for Busy {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Busy { what, place, pid } = self;
         let who = pid.map_or("another run".to_owned(), |pid| format!("another run (pid {pid})"));
-        write!(
-            out,
-            "{who} holds {what}: {place} is locked; stop that run first, or use another directory and account"
-        )
+        write!(out, "{who} holds {what}: {place} is locked; stop that run first, or use another directory and account")
     }
 }
 
@@ -82,9 +79,7 @@ pub fn account_lock_name(venue: &str, api_key: &str) -> String {
 pub fn account_lock_folders(runtime_dir: Option<&Path>) -> Vec<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     let shared = PathBuf::from(format!("/tmp/lastorders-{uid}"));
-    let own = runtime_dir
-        .filter(|path| path.is_absolute())
-        .map(|path| path.join("lastorders"));
+    let own = runtime_dir.filter(|path| path.is_absolute()).map(|path| path.join("lastorders"));
     own.into_iter().chain([shared]).collect()
 }
 
@@ -100,11 +95,7 @@ pub struct Locks {
 impl Locks {
     /// Takes all locks or none, without waiting. The state directory is locked first.
     pub fn take(directory: &StateDirectory, folders: &[PathBuf], accounts: &[AccountLock]) -> Result<Locks, LockError> {
-        let mut locks = Locks {
-            directory: directory.clone(),
-            wrote_pid: false,
-            held: Vec::new(),
-        };
+        let mut locks = Locks { directory: directory.clone(), wrote_pid: false, held: Vec::new() };
         let own = take_one(directory, LOCK_FILE, "the state directory")?;
         if !accounts.is_empty() {
             for folder in usable_folders(folders)? {
@@ -167,10 +158,7 @@ fn usable_folders(folders: &[PathBuf]) -> Result<Vec<StateDirectory>, LockError>
 
 fn take_one(folder: &StateDirectory, name: &str, what: &str) -> Result<OwnedFd, LockError> {
     let place = folder.place(name);
-    let refused = |error: io::Error| LockError::System {
-        place: place.clone(),
-        error,
-    };
+    let refused = |error: io::Error| LockError::System { place: place.clone(), error };
     // The file may be deleted between opening and locking it; then the lock is on nothing and is taken again.
     for _ in 0..100 {
         let file = folder.open_lock_file(name).map_err(refused)?;
@@ -208,9 +196,7 @@ mod tests {
 
     impl Place {
         fn new() -> Place {
-            Place {
-                home: tempfile::tempdir().unwrap(),
-            }
+            Place { home: tempfile::tempdir().unwrap() }
         }
 
         fn state(&self, name: &str) -> StateDirectory {
@@ -224,10 +210,7 @@ mod tests {
         fn take(&self, state: &str, folders: &[PathBuf], keys: &[&str]) -> Result<Locks, LockError> {
             let accounts: Vec<AccountLock> = keys
                 .iter()
-                .map(|key| AccountLock {
-                    account: "main".into(),
-                    lock_name: account_lock_name("bybit", key),
-                })
+                .map(|key| AccountLock { account: "main".into(), lock_name: account_lock_name("bybit", key) })
                 .collect();
             Locks::take(&self.state(state), folders, &accounts)
         }
@@ -297,11 +280,7 @@ mod tests {
         let refused = place.take("a", &folders, &["key-1"]);
         assert!(matches!(refused, Err(LockError::Folder(_))), "{refused:?}");
         let nowhere = PathBuf::from("/proc/none");
-        assert!(
-            place
-                .take("a", &[nowhere.clone(), folders[1].clone()], &["key-1"])
-                .is_ok()
-        );
+        assert!(place.take("a", &[nowhere.clone(), folders[1].clone()], &["key-1"]).is_ok());
         let refused = place.take("b", &[nowhere], &["key-1"]);
         assert!(matches!(refused, Err(LockError::Folder(_))), "{refused:?}");
     }

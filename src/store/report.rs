@@ -93,9 +93,7 @@ pub(super) fn trace_of_earlier_run<D: Disk>(disk: &mut D) -> Result<Option<Trace
     }
     let listed = disk.list("");
     let names = about(disk, "list", "", listed)?;
-    let broken = names
-        .into_iter()
-        .find(|name| name.starts_with("state.") && name.contains(".broken."));
+    let broken = names.into_iter().find(|name| name.starts_with("state.") && name.contains(".broken."));
     Ok(broken.map(|name| Trace { name, report: None }))
 }
 
@@ -105,10 +103,8 @@ fn read_report<D: Disk>(disk: &mut D, name: &str) -> Result<Option<Report>, NoRe
         Err(error) if error.is_absent() => return Ok(None),
         read => read.map_err(NoReport::Disk)?,
     };
-    let parsed = serde_json::from_slice(&bytes).map_err(|error| NoReport::Damaged {
-        place: disk.place(name),
-        error,
-    })?;
+    let parsed =
+        serde_json::from_slice(&bytes).map_err(|error| NoReport::Damaged { place: disk.place(name), error })?;
     Ok(Some(parsed))
 }
 

@@ -215,17 +215,9 @@ impl SimDisk {
             let gaps = (0..n_pending).map(|n| ((1_u64 << n_pending) - 1) & !(1 << n));
             prefixes.chain(gaps).collect()
         };
-        let n_unsynced = world
-            .inodes
-            .values()
-            .map(|inode| inode.content.len() - inode.synced)
-            .max();
+        let n_unsynced = world.inodes.values().map(|inode| inode.content.len() - inode.synced).max();
         let whole = [Unsynced::Lost, Unsynced::Kept, Unsynced::Zeros, Unsynced::Hole];
-        let contents: &[Unsynced] = if n_unsynced.unwrap_or(0) == 0 {
-            &whole[..1]
-        } else {
-            &whole
-        };
+        let contents: &[Unsynced] = if n_unsynced.unwrap_or(0) == 0 { &whole[..1] } else { &whole };
         for &names in &name_choices {
             for &content in contents {
                 let image = world.image(names, content, n_pending);
@@ -243,11 +235,7 @@ impl SimDisk {
 impl World {
     fn new_inode(&mut self, content: &[u8]) -> u64 {
         self.last_inode += 1;
-        let inode = Inode {
-            content: content.to_vec(),
-            synced: content.len(),
-            poisoned: false,
-        };
+        let inode = Inode { content: content.to_vec(), synced: content.len(), poisoned: false };
         self.inodes.insert(self.last_inode, inode);
         self.last_inode
     }
@@ -281,19 +269,10 @@ impl World {
                 }
             }
             let synced = content.len();
-            world.inodes.insert(
-                *inode,
-                Inode {
-                    content,
-                    synced,
-                    poisoned: false,
-                },
-            );
+            world.inodes.insert(*inode, Inode { content, synced, poisoned: false });
         }
         world.names = names;
-        SimDisk {
-            world: Arc::new(Mutex::new(world)),
-        }
+        SimDisk { world: Arc::new(Mutex::new(world)) }
     }
 
     /// Counts an operation; refuses it when its time has come.
@@ -328,11 +307,7 @@ impl Disk for SimDisk {
         let mut world = self.world();
         world.step(format!("read {name}"))?;
         let inode = world.find(name)?;
-        Ok(world
-            .inodes
-            .get(&inode)
-            .map(|inode| inode.content.clone())
-            .unwrap_or_default())
+        Ok(world.inodes.get(&inode).map(|inode| inode.content.clone()).unwrap_or_default())
     }
 
     fn list(&mut self, folder: &str) -> io::Result<Vec<String>> {
@@ -354,11 +329,7 @@ impl Disk for SimDisk {
         let inode = world.new_inode(b"");
         world.name_op(NameOp::Put(name.to_owned(), inode));
         world.last_handle += 1;
-        Ok(SimFile {
-            inode,
-            handle: world.last_handle,
-            name: name.to_owned(),
-        })
+        Ok(SimFile { inode, handle: world.last_handle, name: name.to_owned() })
     }
 
     fn write(&mut self, file: &mut SimFile, bytes: &[u8]) -> io::Result<usize> {
@@ -455,9 +426,8 @@ impl Disk for SimDisk {
         if world.lie == Some(Lie::FolderSync) {
             return Ok(());
         }
-        let (done, left): (Vec<NameOp>, Vec<NameOp>) = std::mem::take(&mut world.pending)
-            .into_iter()
-            .partition(|op| op.folder() == folder);
+        let (done, left): (Vec<NameOp>, Vec<NameOp>) =
+            std::mem::take(&mut world.pending).into_iter().partition(|op| op.folder() == folder);
         world.pending = left;
         for op in done {
             op.apply(&mut world.durable_names);

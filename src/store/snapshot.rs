@@ -172,17 +172,11 @@ mod tests {
     fn every_flipped_bit_and_every_length_is_noticed() {
         let bytes = encode(&fold(&records(4))).unwrap();
         for index in 0..bytes.len() {
-            assert!(
-                matches!(decode(&bytes[..index]), Err(Unreadable::Damaged(_))),
-                "cut at {index}"
-            );
+            assert!(matches!(decode(&bytes[..index]), Err(Unreadable::Damaged(_))), "cut at {index}");
             for bit in 0..8 {
                 let mut bytes = bytes.clone();
                 bytes[index] ^= 1 << bit;
-                assert!(
-                    matches!(decode(&bytes), Err(Unreadable::Damaged(_))),
-                    "bit {bit} of byte {index}"
-                );
+                assert!(matches!(decode(&bytes), Err(Unreadable::Damaged(_))), "bit {bit} of byte {index}");
             }
         }
         let longer = [&bytes[..], b"\n"].concat();
@@ -193,9 +187,6 @@ mod tests {
     fn a_newer_form_is_told_from_damage() {
         let mut state = fold(&records(4));
         state.version = STATE_VERSION + 1;
-        assert_eq!(
-            decode(&encode(&state).unwrap()),
-            Err(Unreadable::Newer(STATE_VERSION + 1))
-        );
+        assert_eq!(decode(&encode(&state).unwrap()), Err(Unreadable::Newer(STATE_VERSION + 1)));
     }
 }

@@ -57,10 +57,7 @@ pub struct SegmentLimits {
 
 impl Default for SegmentLimits {
     fn default() -> SegmentLimits {
-        SegmentLimits {
-            n_records_max: 10_000,
-            n_bytes_max: 8 * 1024 * 1024,
-        }
+        SegmentLimits { n_records_max: 10_000, n_bytes_max: 8 * 1024 * 1024 }
     }
 }
 
@@ -196,9 +193,7 @@ impl<D: Disk> Store<D> {
             }
             if lsn > due {
                 let (came, due) = (lsn.0, due.0);
-                broken = Some(format!(
-                    "record {came} came where {due} was due; the journal begins anew after it"
-                ));
+                broken = Some(format!("record {came} came where {due} was due; the journal begins anew after it"));
             }
             must_sync |= matches!(*record, Record::Epoch { .. });
             if let Some(segment) = &self.segment {
@@ -376,10 +371,7 @@ pub fn run<D: Disk>(mut store: Store<D>, messages: &Receiver<Message>, mut emit:
     let mut next_try = None;
     loop {
         // Only a refused disk is looked at again without being asked.
-        next_try = store
-            .refused
-            .is_some()
-            .then(|| next_try.unwrap_or_else(|| after(RETRY)));
+        next_try = store.refused.is_some().then(|| next_try.unwrap_or_else(|| after(RETRY)));
         select! {
             recv(messages) -> message => {
                 let Ok(first) = message else {

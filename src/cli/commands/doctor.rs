@@ -46,10 +46,7 @@ impl Findings {
     }
 
     fn problem(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.problems.push(Problem {
-            what: what.into(),
-            mend: mend.into(),
-        });
+        self.problems.push(Problem { what: what.into(), mend: mend.into() });
     }
 }
 
@@ -61,18 +58,12 @@ pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &En
         Ok(place) => findings.row("mode", mode(place.mode)),
         Err(_) => findings.row("mode", "refused, see below"),
     }
-    findings.row(
-        "configuration",
-        &file.map_or_else(|| "no file: the defaults".to_owned(), shown),
-    );
+    findings.row("configuration", &file.map_or_else(|| "no file: the defaults".to_owned(), shown));
     let loaded = load(file, place, env);
     if let Ok(loaded) = &loaded {
         let instance = loaded.settings.instance;
         let drawn = "drawn at the first start and kept in the state directory";
-        findings.row(
-            "instance",
-            &instance.map_or_else(|| drawn.to_owned(), |instance| instance.to_string()),
-        );
+        findings.row("instance", &instance.map_or_else(|| drawn.to_owned(), |instance| instance.to_string()));
     }
     if let Ok(place) = place {
         directory(place, &mut findings);
@@ -91,11 +82,7 @@ pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &En
     who_cancels(loaded.as_ref().ok().map(|loaded| &loaded.settings), &mut findings);
     verdict(&mut findings);
     console.say(&findings.lines.join("\n"));
-    if findings.problems.is_empty() {
-        exit::DONE
-    } else {
-        exit::FAILED
-    }
+    if findings.problems.is_empty() { exit::DONE } else { exit::FAILED }
 }
 
 fn mode(mode: Mode) -> &'static str {
@@ -146,10 +133,8 @@ fn directory(place: &Place, findings: &mut Findings) {
 fn permissions(path: &Path, findings: &mut Findings) {
     match std::fs::metadata(path) {
         Ok(data) if !data.is_dir() => {
-            findings.problem(
-                format!("{} is not a directory.", shown(path)),
-                "Move it away, or name another directory.",
-            );
+            findings
+                .problem(format!("{} is not a directory.", shown(path)), "Move it away, or name another directory.");
         }
         Ok(data) => {
             let bits = data.permissions().mode() & 0o7777;
@@ -161,10 +146,7 @@ fn permissions(path: &Path, findings: &mut Findings) {
                 );
             }
         }
-        Err(error) => findings.problem(
-            format!("{} cannot be looked at: {error}.", shown(path)),
-            "Check its owner.",
-        ),
+        Err(error) => findings.problem(format!("{} cannot be looked at: {error}.", shown(path)), "Check its owner."),
     }
 }
 
@@ -178,10 +160,7 @@ fn occupancy(path: &Path, findings: &mut Findings) {
     };
     findings.row("lock", &text);
     if let Lock::Unreadable(why) = &lock {
-        findings.problem(
-            format!("The lock cannot be looked at: {why}."),
-            "Check the owner of the state directory.",
-        );
+        findings.problem(format!("The lock cannot be looked at: {why}."), "Check the owner of the state directory.");
     }
     if let Some(why) = state_dir::state_trouble(path) {
         findings.problem(
@@ -192,16 +171,9 @@ fn occupancy(path: &Path, findings: &mut Findings) {
     let open = state_dir::open_orders(path);
     findings.row("open orders", &format!("{} named by the last saved state", open.len()));
     if lock == Lock::Free && !open.is_empty() {
-        let named = open
-            .iter()
-            .take(5)
-            .map(|order| format!("\n      - {order}"))
-            .collect::<String>();
+        let named = open.iter().take(5).map(|order| format!("\n      - {order}")).collect::<String>();
         findings.problem(
-            format!(
-                "{} orders of ours may be open, and no trader is running:{named}",
-                open.len()
-            ),
+            format!("{} orders of ours may be open, and no trader is running:{named}", open.len()),
             "lastorders run settles and cancels them at its start.",
         );
     }
@@ -268,14 +240,9 @@ fn configured(loaded: &Loaded, findings: &mut Findings) {
         ),
     );
     let grace = grace_period_s(shutdown);
-    findings.row(
-        "grace period",
-        &format!("{grace} s, the deadline and 5: what a supervisor must grant before it kills"),
-    );
-    findings.row(
-        "",
-        &format!("systemd TimeoutStopSec={grace}, docker stop -t {grace}, Kubernetes"),
-    );
+    findings
+        .row("grace period", &format!("{grace} s, the deadline and 5: what a supervisor must grant before it kills"));
+    findings.row("", &format!("systemd TimeoutStopSec={grace}, docker stop -t {grace}, Kubernetes"));
     findings.row("", &format!("terminationGracePeriodSeconds: {grace}"));
     findings.notes.extend(loaded.notes.iter().cloned());
 }
@@ -318,9 +285,7 @@ fn who_cancels(settings: Option<&Settings>, findings: &mut Findings) {
         ("the trader hangs", "nobody until somebody kills it and starts it again"),
     ];
     for (cause, who) in rows {
-        findings
-            .lines
-            .push(format!("  {cause:<26} {who}").trim_end().to_owned());
+        findings.lines.push(format!("  {cause:<26} {who}").trim_end().to_owned());
     }
     findings.lines.push(
         "  The guardian and the venues' own timers, which will answer the last four, are not built yet.".to_owned(),

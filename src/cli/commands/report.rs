@@ -49,10 +49,7 @@ pub fn report(place: &Place, is_json: bool, console: &mut Console<'_>) -> u8 {
 /// The report for a person.
 pub fn page(report: &Report) -> String {
     let mut lines = vec![
-        format!(
-            "Stop of {}, {} trader {}, epoch {}",
-            report.started_at, report.mode, report.instance, report.epoch
-        ),
+        format!("Stop of {}, {} trader {}, epoch {}", report.started_at, report.mode, report.instance, report.epoch),
         String::new(),
         format!("  result      {}", result(report)),
         format!("  reason      {}{}", report.reason, signals(report)),
@@ -61,10 +58,7 @@ pub fn page(report: &Report) -> String {
         format!("  proof       {}", proof(report)),
     ];
     lines.push(format!("  positions   {}", positions(report)));
-    lines.push(format!(
-        "  state file  {}",
-        if report.state_flushed { "written" } else { "NOT WRITTEN" }
-    ));
+    lines.push(format!("  state file  {}", if report.state_flushed { "written" } else { "NOT WRITTEN" }));
     if report.swept_by != "trader" {
         lines.push(format!("  swept by    {}", report.swept_by));
     }
@@ -81,14 +75,9 @@ pub fn page(report: &Report) -> String {
         let mark = if step.ok { "ok" } else { "BAD" };
         let number = number + 1;
         lines.push(
-            format!(
-                "  {number:>2} {:<12} {mark:<4}{:>9}  {}",
-                step.name,
-                seconds(step.ms),
-                step.note
-            )
-            .trim_end()
-            .to_owned(),
+            format!("  {number:>2} {:<12} {mark:<4}{:>9}  {}", step.name, seconds(step.ms), step.note)
+                .trim_end()
+                .to_owned(),
         );
     }
     lines.push(String::new());
@@ -115,16 +104,9 @@ fn signals(report: &Report) -> String {
         parts.push(signal.clone());
     }
     if report.signals_repeated > 0 {
-        parts.push(format!(
-            "{} after it",
-            counted(report.signals_repeated as usize, "more signal")
-        ));
+        parts.push(format!("{} after it", counted(report.signals_repeated as usize, "more signal")));
     }
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", parts.join(", "))
-    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 fn orders(report: &Report) -> String {
@@ -150,11 +132,7 @@ fn orders(report: &Report) -> String {
 fn proof(report: &Report) -> String {
     let proof = &report.proof;
     if !proof.proved {
-        let missing = if proof.missing.is_empty() {
-            "nothing was shown".to_owned()
-        } else {
-            proof.missing.join("; ")
-        };
+        let missing = if proof.missing.is_empty() { "nothing was shown".to_owned() } else { proof.missing.join("; ") };
         return format!("NONE ({}): {missing}", proof.grade);
     }
     format!("{}, {}", proof.grade, counted(proof.listings as usize, "listing"))
@@ -181,10 +159,7 @@ fn named(lines: &mut Vec<String>, title: &str, orders: &[OrderLine]) {
     lines.push(String::new());
     lines.push(format!("  {} {title}:", counted(orders.len(), "order")));
     for order in orders {
-        let venue_id = order
-            .venue_order_id
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), ToString::to_string);
+        let venue_id = order.venue_order_id.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         lines.push(format!(
             "    {} {} {} order_id={venue_id} {}: {}",
             order.venue,

@@ -70,9 +70,7 @@ pub fn run(
 pub fn begin_again(args: &[OsString]) -> std::io::Error {
     let this = Path::new("/proc/self/exe");
     let identity = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    let own_path = std::env::current_exe()
-        .ok()
-        .filter(|path| identity(path) == identity(this));
+    let own_path = std::env::current_exe().ok().filter(|path| identity(path) == identity(this));
     let mut command = std::process::Command::new(own_path.as_deref().unwrap_or(this));
     if let Some(name) = args.first() {
         command.arg0(name);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::steer::tell_why;
 use crate::cli::console::Console;
-use crate::control::client::ask;
 use crate::cli::exit;
 use crate::cli::place::Place;
+use crate::control::client::ask;
 use crate::domain::command::{Command, CommandAnswer};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,9 +33,5 @@ fn told(answer: &CommandAnswer, is_json: bool, is_probe: bool, console: &mut Con
     } else {
         console.say(&answer.text);
     }
-    if !answer.ok || (is_probe && !is_ready) {
-        exit::FAILED
-    } else {
-        exit::DONE
-    }
+    if !answer.ok || (is_probe && !is_ready) { exit::FAILED } else { exit::DONE }
 }

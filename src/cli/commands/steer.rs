@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::cli::console::Console;
-use crate::control::client::{AskError, ask};
 use crate::cli::place::{Place, shown};
 use crate::cli::{exit, state_dir};
+use crate::control::client::{AskError, ask};
 use crate::domain::command::Command;
 
 /// A word that is obeyed at once.
@@ -38,7 +38,7 @@ pub fn steer(place: &Place, command: &Command, console: &mut Console<'_>) -> u8 
 pub(super) fn tell_why(why: &AskError, place: &Place, timeout: Duration, console: &mut Console<'_>) -> u8 {
     let text = match why {
         AskError::NotRunning { socket } => not_running(place, &shown(socket)),
-        AskError::Silent => {
+        AskError::Silent { .. } => {
             let mut text = format!(
                 "The {} trader in {} did not answer within {} s.",
                 place.mode.word(),
@@ -57,19 +57,13 @@ pub(super) fn tell_why(why: &AskError, place: &Place, timeout: Duration, console
 }
 
 fn not_running(place: &Place, socket: &str) -> String {
-    let mut text = format!(
-        "No {} trader is running here: nobody listens at {socket}.",
-        place.mode.word()
-    );
+    let mut text = format!("No {} trader is running here: nobody listens at {socket}.", place.mode.word());
     let others = place.other_modes_here();
     if others.is_empty() {
         text.push_str("\nStart one with: lastorders run. For one elsewhere name its --state-dir.");
     }
     for mode in others {
-        text.push_str(&format!(
-            "\nThere is a socket of a {0} trader: add --mode {0}.",
-            mode.word()
-        ));
+        text.push_str(&format!("\nThere is a socket of a {0} trader: add --mode {0}.", mode.word()));
     }
     let open = state_dir::open_orders(&place.state_dir);
     if !open.is_empty() {

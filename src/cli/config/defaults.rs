@@ -13,13 +13,7 @@ pub(super) const SYMBOL: &str = "BTC-USDT";
 
 /// A venue account of this kind, called by its kind.
 pub(super) fn venue(kind: VenueKind, symbols: Vec<Symbol>) -> VenueSettings {
-    VenueSettings {
-        name: kind.word().to_owned(),
-        kind,
-        symbols,
-        exclusive_account: false,
-        sim: SimSettings::default(),
-    }
+    VenueSettings { name: kind.word().to_owned(), kind, symbols, exclusive_account: false, sim: SimSettings::default() }
 }
 
 /// A market maker with three quotes a side, sized for the default limits at the price of a bitcoin.
@@ -59,18 +53,11 @@ pub(super) fn risk() -> RiskLimits {
 }
 
 pub(super) fn shutdown() -> ShutdownSettings {
-    ShutdownSettings {
-        cancel_timeout_s: 30,
-        recorder_timeout_s: 10,
-        on_exit: OnExit::Cancel,
-    }
+    ShutdownSettings { cancel_timeout_s: 30, recorder_timeout_s: 10, on_exit: OnExit::Cancel }
 }
 
 pub(super) fn start() -> StartSettings {
-    StartSettings {
-        on_start: OnStart::Cancel,
-        other_instances: Vec::new(),
-    }
+    StartSettings { on_start: OnStart::Cancel, other_instances: Vec::new() }
 }
 
 pub(super) fn store() -> StoreSettings {

@@ -17,10 +17,7 @@ const HOMES: [(&str, &[&str]); 7] = [
     ),
     ("[shutdown]", &["cancel_timeout_s", "recorder_timeout_s", "on_exit"]),
     ("[start]", &["on_start", "other_instances"]),
-    (
-        "[guardian]",
-        &["restart", "after_crash", "hang_timeout_s", "residue_timeout_s"],
-    ),
+    ("[guardian]", &["restart", "after_crash", "hang_timeout_s", "residue_timeout_s"]),
     ("[store]", &["sync"]),
     ("the top of the file, before any table", &["instance"]),
     ("[[venue]]", &["exclusive_account", "environment"]),

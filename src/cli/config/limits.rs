@@ -9,13 +9,8 @@ use crate::domain::settings::{
 };
 
 /// What LIVE wants to read from the operator's own hand.
-const NEEDED_LIVE: [&str; 5] = [
-    "max_order_notional",
-    "max_position_notional",
-    "max_open_orders",
-    "max_orders_per_second",
-    "max_daily_loss",
-];
+const NEEDED_LIVE: [&str; 5] =
+    ["max_order_notional", "max_position_notional", "max_open_orders", "max_orders_per_second", "max_daily_loss"];
 
 pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut Extra) -> RiskLimits {
     let section = root.table("risk");
@@ -26,9 +21,7 @@ pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut E
         given: section.is_there(),
         symbols: overrides(&section, &general, venues),
         general,
-        max_open_orders: section
-            .whole_u32("max_open_orders", (1, 1_000_000))
-            .unwrap_or(usual.max_open_orders),
+        max_open_orders: section.whole_u32("max_open_orders", (1, 1_000_000)).unwrap_or(usual.max_open_orders),
         max_orders_per_second: section
             .whole_u32("max_orders_per_second", (1, 1_000_000))
             .unwrap_or(usual.max_orders_per_second),
@@ -40,12 +33,7 @@ pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut E
     section.finish();
     if mode == Mode::Live {
         for key in NEEDED_LIVE.iter().filter(|key| !section.has(key)) {
-            section.refuse(
-                key,
-                None,
-                "LIVE wants this limit from you.",
-                "Set it under [risk], in quote currency.",
-            );
+            section.refuse(key, None, "LIVE wants this limit from you.", "Set it under [risk], in quote currency.");
         }
     }
     limits
@@ -59,17 +47,10 @@ fn of_symbol(section: &Section<'_>, usual: &SymbolLimits) -> SymbolLimits {
         collar_through_bps: amount("collar_through_bps", Amount::NotNegative, usual.collar_through_bps),
         collar_away_bps: amount("collar_away_bps", Amount::Positive, usual.collar_away_bps),
     };
-    for (key, value) in [
-        ("collar_through_bps", limits.collar_through_bps),
-        ("collar_away_bps", limits.collar_away_bps),
-    ] {
+    for (key, value) in [("collar_through_bps", limits.collar_through_bps), ("collar_away_bps", limits.collar_away_bps)]
+    {
         if section.has(key) && value > Decimal::whole(10_000) {
-            section.refuse(
-                key,
-                Some(&value.to_string()),
-                "This is out of range.",
-                "Allowed: up to 10000 (100 %).",
-            );
+            section.refuse(key, Some(&value.to_string()), "This is out of range.", "Allowed: up to 10000 (100 %).");
         }
     }
     limits
@@ -98,12 +79,8 @@ pub(super) fn shutdown(root: &Section<'_>) -> ShutdownSettings {
     let section = root.table("shutdown");
     let usual = defaults::shutdown();
     let settings = ShutdownSettings {
-        cancel_timeout_s: section
-            .whole_u32("cancel_timeout_s", (5, 600))
-            .unwrap_or(usual.cancel_timeout_s),
-        recorder_timeout_s: section
-            .whole_u32("recorder_timeout_s", (1, 120))
-            .unwrap_or(usual.recorder_timeout_s),
+        cancel_timeout_s: section.whole_u32("cancel_timeout_s", (5, 600)).unwrap_or(usual.cancel_timeout_s),
+        recorder_timeout_s: section.whole_u32("recorder_timeout_s", (1, 120)).unwrap_or(usual.recorder_timeout_s),
         on_exit: section
             .choice("on_exit", &[("cancel", OnExit::Cancel), ("keep", OnExit::Keep)])
             .unwrap_or(usual.on_exit),
@@ -116,19 +93,11 @@ pub(super) fn start(root: &Section<'_>) -> StartSettings {
     let section = root.table("start");
     let usual = defaults::start();
     let mut other_instances: Vec<Instance> = Vec::new();
-    for (text, _) in section
-        .texts("other_instances", "a list of instances such as [\"a1b2\"]")
-        .unwrap_or_default()
-    {
+    for (text, _) in section.texts("other_instances", "a list of instances such as [\"a1b2\"]").unwrap_or_default() {
         match text.parse::<Instance>() {
             Ok(instance) if other_instances.contains(&instance) => {
                 let shown = format!("\"{text}\"");
-                section.refuse(
-                    "other_instances",
-                    Some(&shown),
-                    "It is listed twice.",
-                    "Name each instance once.",
-                );
+                section.refuse("other_instances", Some(&shown), "It is listed twice.", "Name each instance once.");
             }
             Ok(instance) => other_instances.push(instance),
             Err(why) => section.refuse(
@@ -181,12 +150,9 @@ pub(super) fn guardian(root: &Section<'_>, extra: &mut Extra) -> bool {
     guardian.restart = section.choice("restart", &restarts).unwrap_or(guardian.restart);
     let after = ["pause", "trade"].map(|word| (word, word));
     guardian.after_crash = section.choice("after_crash", &after).unwrap_or(guardian.after_crash);
-    guardian.hang_timeout_s = section
-        .whole_u32("hang_timeout_s", (1, 60))
-        .unwrap_or(guardian.hang_timeout_s);
-    guardian.residue_timeout_s = section
-        .whole_u32("residue_timeout_s", (0, 86_400))
-        .unwrap_or(guardian.residue_timeout_s);
+    guardian.hang_timeout_s = section.whole_u32("hang_timeout_s", (1, 60)).unwrap_or(guardian.hang_timeout_s);
+    guardian.residue_timeout_s =
+        section.whole_u32("residue_timeout_s", (0, 86_400)).unwrap_or(guardian.residue_timeout_s);
     section.finish();
     section.is_there()
 }

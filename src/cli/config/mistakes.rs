@@ -4,14 +4,7 @@ use super::refusal::told;
 use super::tests::{NAME, SOUND, read};
 
 /// What stands in `SOUND`, what is put there instead, and the one refusal: line, key, value, and parts of the words.
-type Case = (
-    &'static str,
-    &'static str,
-    usize,
-    &'static str,
-    Option<&'static str>,
-    &'static [&'static str],
-);
+type Case = (&'static str, &'static str, usize, &'static str, Option<&'static str>, &'static [&'static str]);
 
 #[rustfmt::skip]
 const ONE_MISTAKE: &[Case] = &[
@@ -58,13 +51,7 @@ const ONE_MISTAKE: &[Case] = &[
 ];
 
 /// A table, and the one refusal as above.
-type TableCase = (
-    &'static str,
-    usize,
-    &'static str,
-    Option<&'static str>,
-    &'static [&'static str],
-);
+type TableCase = (&'static str, usize, &'static str, Option<&'static str>, &'static [&'static str]);
 
 /// Tables put behind `SOUND`, whose last line is 22.
 #[rustfmt::skip]
@@ -108,11 +95,7 @@ fn check_one(text: &str, line: usize, key: &str, value: Option<&str>, words: &[&
 #[test]
 fn each_mistake_is_refused_once_with_file_line_key_value_and_what_is_allowed() {
     for (sound, mistake, line, key, value, words) in ONE_MISTAKE {
-        assert_eq!(
-            SOUND.matches(sound).count().min(1),
-            1,
-            "{sound} is not in the sound file"
-        );
+        assert_eq!(SOUND.matches(sound).count().min(1), 1, "{sound} is not in the sound file");
         check_one(&SOUND.replacen(sound, mistake, 1), *line, key, *value, words);
     }
     for (table, line, key, value, words) in ONE_BAD_TABLE {

@@ -190,12 +190,7 @@ pub fn parse(
     }
     note_origins(env, &mut origins);
     let notes = notes::notes(&settings, &extra, env, guardian_given);
-    Ok(Loaded {
-        settings,
-        extra,
-        notes,
-        origins,
-    })
+    Ok(Loaded { settings, extra, notes, origins })
 }
 
 /// A symbol in our form, or what is allowed.
@@ -203,10 +198,7 @@ fn symbol(text: &str) -> Result<Symbol, String> {
     const ALLOWED: &str =
         "Allowed: BASE-QUOTE or BASE-QUOTE-PERP in capitals and digits, such as BTC-USDT or BTC-USDT-PERP.";
     let is_code = |part: &str| {
-        (2..=10).contains(&part.len())
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        (2..=10).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     };
     let parts: Vec<&str> = text.split('-').collect();
     match parts.as_slice() {
@@ -227,29 +219,16 @@ fn instance(root: &Section<'_>, env: &Env, mode: Mode, refusals: &mut Vec<Refusa
         }
         None => None,
     };
-    match env
-        .get("LASTORDERS_INSTANCE")
-        .map(|text| (text, text.parse::<Instance>()))
-    {
+    match env.get("LASTORDERS_INSTANCE").map(|text| (text, text.parse::<Instance>())) {
         Some((_, Ok(instance))) => return Some(instance),
         Some((text, Err(_))) => {
-            refusals.push(Refusal::of_variable(
-                "LASTORDERS_INSTANCE",
-                text,
-                "This is not an instance.",
-                FORM,
-            ));
+            refusals.push(Refusal::of_variable("LASTORDERS_INSTANCE", text, "This is not an instance.", FORM));
             return None;
         }
         None => {}
     }
     if mode == Mode::Live && !root.has("instance") {
-        root.refuse(
-            "instance",
-            None,
-            "LIVE wants this: it tells our orders from everybody else's.",
-            FORM,
-        );
+        root.refuse("instance", None, "LIVE wants this: it tells our orders from everybody else's.", FORM);
     }
     of_file
 }
@@ -274,12 +253,7 @@ fn web(env: &Env, refusals: &mut Vec<Refusal>) -> String {
         Some(address) if address.parse::<SocketAddr>().is_ok() => address.to_owned(),
         Some(other) => {
             let allowed = "Allowed: off, or an address with a port such as 127.0.0.1:8247.";
-            refusals.push(Refusal::of_variable(
-                "LASTORDERS_WEB",
-                other,
-                "This is no address.",
-                allowed,
-            ));
+            refusals.push(Refusal::of_variable("LASTORDERS_WEB", other, "This is no address.", allowed));
             "off".to_owned()
         }
     }
@@ -333,12 +307,7 @@ impl Names {
             return false;
         }
         if self.taken.iter().any(|taken| taken == name) {
-            section.refuse(
-                "name",
-                Some(&shown),
-                "This name is taken already.",
-                "Each needs a name of its own.",
-            );
+            section.refuse("name", Some(&shown), "This name is taken already.", "Each needs a name of its own.");
             return false;
         }
         self.taken.push(name.to_owned());

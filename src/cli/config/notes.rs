@@ -11,10 +11,7 @@ pub(super) fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_give
         notes.push(format!("{name} is not a variable we read. Did you mean {meant}?"));
     }
     if extra.web != "off" {
-        notes.push(format!(
-            "LASTORDERS_WEB = {}: the page is not built yet, nothing listens there.",
-            extra.web
-        ));
+        notes.push(format!("LASTORDERS_WEB = {}: the page is not built yet, nothing listens there.", extra.web));
     }
     if guardian_given {
         notes.push("[guardian]: the guardian is not built yet, so this is checked but not in effect.".to_owned());

@@ -102,20 +102,14 @@ impl<'t> Reading<'t> {
     fn refuse_secrets_in(&self, path: &str, value: &DeValue<'_>) {
         match value {
             DeValue::Table(inner) => self.refuse_secrets(path, inner),
-            DeValue::Array(items) => items
-                .iter()
-                .for_each(|item| self.refuse_secrets_in(path, item.get_ref())),
+            DeValue::Array(items) => items.iter().for_each(|item| self.refuse_secrets_in(path, item.get_ref())),
             _ => {}
         }
     }
 }
 
 fn joined(path: &str, key: &str) -> String {
-    if path.is_empty() || key.is_empty() {
-        format!("{path}{key}")
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() || key.is_empty() { format!("{path}{key}") } else { format!("{path}.{key}") }
 }
 
 /// The header of a table with this path: the path without the names of list entries.
@@ -141,21 +135,10 @@ fn is_secret(key: &str, value: &DeValue<'_>) -> bool {
 
 /// Whether a key is called like a secret, or nearly so.
 fn looks_secret(key: &str) -> bool {
-    const PARTS: [&str; 8] = [
-        "apikey",
-        "secret",
-        "token",
-        "password",
-        "passwd",
-        "passphrase",
-        "privatekey",
-        "credential",
-    ];
-    let plain: String = key
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
+    const PARTS: [&str; 8] =
+        ["apikey", "secret", "token", "password", "passwd", "passphrase", "privatekey", "credential"];
+    let plain: String =
+        key.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
     PARTS.iter().any(|part| plain.contains(part)) || ["apikey", "apisecret"].iter().any(|word| near(&plain, word))
 }
 
@@ -192,13 +175,7 @@ struct Field<'r> {
 impl<'r> Section<'r> {
     /// The whole file.
     pub(super) fn root(reading: &'r Reading<'r>, table: &'r DeTable<'r>) -> Section<'r> {
-        Section {
-            reading,
-            path: String::new(),
-            table: Some(table),
-            line: 0,
-            known: RefCell::default(),
-        }
+        Section { reading, path: String::new(), table: Some(table), line: 0, known: RefCell::default() }
     }
 
     /// Takes note of a key that is known here though it may not be read.
@@ -264,9 +241,7 @@ impl<'r> Section<'r> {
         };
         let parsed = match field.value {
             DeValue::String(text) => text.parse::<Decimal>().ok(),
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .map(Decimal::whole),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Decimal::whole),
             DeValue::Float(number) => {
                 let mend = format!("Write it as a text: {key} = \"{}\".", number.as_str());
                 return self.wrong(&field, "A number with a point is not kept exactly.", &mend);
@@ -290,11 +265,9 @@ impl<'r> Section<'r> {
         };
         match words.iter().find(|(word, _)| *word == text.as_ref()) {
             Some((_, value)) => Some(*value),
-            None => self.wrong(
-                &field,
-                &format!("This is not a word known here.{}", did_you_mean(text, &names)),
-                &allowed,
-            ),
+            None => {
+                self.wrong(&field, &format!("This is not a word known here.{}", did_you_mean(text, &names)), &allowed)
+            }
         }
     }
 
@@ -305,13 +278,7 @@ impl<'r> Section<'r> {
         for (text, line) in texts {
             match super::symbol(&text) {
                 Ok(symbol) if symbols.contains(&symbol) => {
-                    self.refuse_item(
-                        key,
-                        line,
-                        &text,
-                        "This symbol is listed twice.",
-                        "Name each symbol once.",
-                    );
+                    self.refuse_item(key, line, &text, "This symbol is listed twice.", "Name each symbol once.");
                 }
                 Ok(symbol) => symbols.push(symbol),
                 Err(allowed) => self.refuse_item(key, line, &text, "This is not a symbol in our form.", &allowed),
@@ -341,11 +308,7 @@ impl<'r> Section<'r> {
     pub(super) fn table(&self, key: &'static str) -> Section<'r> {
         let found = self.field(key).and_then(|field| match field.value {
             DeValue::Table(table) => Some((table, field.line)),
-            _ => self.wrong(
-                &field,
-                "This is not a table.",
-                &format!("Write it as [{}].", header(&field.path)),
-            ),
+            _ => self.wrong(&field, "This is not a table.", &format!("Write it as [{}].", header(&field.path))),
         });
         Section {
             reading: self.reading,
@@ -429,10 +392,7 @@ impl<'r> Section<'r> {
 
     /// Refuses the value of a key of this table.
     pub(super) fn refuse(&self, key: &str, value: Option<&str>, problem: &str, allowed: &str) {
-        let line = self
-            .table
-            .and_then(|table| table.get_key_value(key))
-            .map(|(key, _)| key.span());
+        let line = self.table.and_then(|table| table.get_key_value(key)).map(|(key, _)| key.span());
         self.reading.refuse(Refusal {
             source: self.reading.file.clone(),
             line: line.map_or(self.line, |span| self.reading.line(&span)),
@@ -455,11 +415,8 @@ impl<'r> Section<'r> {
                 self.refuse(name, None, "This key does not belong here.", &words);
                 continue;
             }
-            let place = if self.path.is_empty() {
-                "at the top of the file".to_owned()
-            } else {
-                format!("in {}", self.path)
-            };
+            let place =
+                if self.path.is_empty() { "at the top of the file".to_owned() } else { format!("in {}", self.path) };
             let mut all = known.clone();
             all.sort_unstable();
             let meant = nearest(name, &known).map_or_else(String::new, |near| format!(" Did you mean `{near}`?"));
@@ -485,12 +442,7 @@ impl<'r> Section<'r> {
         };
         let origin = format!("{}:{line}", self.reading.file);
         self.reading.origins.borrow_mut().insert(path.clone(), origin);
-        Some(Field {
-            value: value.get_ref(),
-            line,
-            path,
-            shown,
-        })
+        Some(Field { value: value.get_ref(), line, path, shown })
     }
 
     fn wrong<T>(&self, field: &Field<'_>, problem: &str, allowed: &str) -> Option<T> {

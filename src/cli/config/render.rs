@@ -16,11 +16,7 @@ const COMMENT_COLUMN: usize = 38;
 
 /// The settings as TOML.
 pub fn toml(loaded: &Loaded) -> String {
-    let mut page = Page {
-        text: String::new(),
-        loaded,
-        path: String::new(),
-    };
+    let mut page = Page { text: String::new(), loaded, path: String::new() };
     let settings = &loaded.settings;
     match settings.instance {
         Some(instance) => page.key("instance", quoted(instance.as_str())),
@@ -43,10 +39,7 @@ pub fn toml(loaded: &Loaded) -> String {
         OnStart::Adopt => "adopt",
     };
     page.key("on_start", quoted(on_start));
-    page.key(
-        "other_instances",
-        list(settings.start.other_instances.iter().map(|instance| instance.as_str())),
-    );
+    page.key("other_instances", list(settings.start.other_instances.iter().map(|instance| instance.as_str())));
     page.table("guardian");
     page.comment("checked, but not in effect: the guardian is not built yet");
     let guardian = &loaded.extra.guardian;
@@ -71,11 +64,7 @@ struct Page<'l> {
 
 impl Page<'_> {
     fn key(&mut self, key: &str, value: impl Display) {
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         let line = format!("{key} = {value}");
         match self.loaded.origins.get(&path) {
             Some(origin) => self.line(&format!("{line:<COMMENT_COLUMN$} # {origin}")),
@@ -187,10 +176,7 @@ impl Page<'_> {
         self.key("max_open_orders", risk.max_open_orders);
         self.key("max_orders_per_second", risk.max_orders_per_second);
         self.key("max_daily_loss", amount(risk.max_daily_loss));
-        self.key(
-            "uncovered_max_notional",
-            amount(self.loaded.extra.uncovered_max_notional),
-        );
+        self.key("uncovered_max_notional", amount(self.loaded.extra.uncovered_max_notional));
         for (symbol, limits) in &risk.symbols {
             let path = format!("risk.symbol.\"{symbol}\"");
             self.header(&format!("[{path}]"), path);

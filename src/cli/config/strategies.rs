@@ -27,12 +27,7 @@ pub(super) fn of_file(root: &Section<'_>, venues: &Names) -> Vec<StrategySetting
     let sections = root.tables("strategy");
     if sections.len() > STRATEGIES_MAX {
         let allowed = format!("Allowed: up to {STRATEGIES_MAX}, one for each letter in client ids.");
-        root.refuse(
-            "strategy",
-            Some(&sections.len().to_string()),
-            "These are too many strategies.",
-            &allowed,
-        );
+        root.refuse("strategy", Some(&sections.len().to_string()), "These are too many strategies.", &allowed);
     }
     let mut names = Names::default();
     let mut strategies = Vec::new();
@@ -44,19 +39,11 @@ pub(super) fn of_file(root: &Section<'_>, venues: &Names) -> Vec<StrategySetting
 
 fn of_section(section: &Section<'_>, venues: &Names, names: &mut Names) -> Option<StrategySettings> {
     let name = section.text("name");
-    let name = section.require(
-        "name",
-        name,
-        "Give it a name of your own; its orders are found again by it.",
-    );
+    let name = section.require("name", name, "Give it a name of your own; its orders are found again by it.");
     let name = name.filter(|name| names.take(section, name));
     let venue = venue(section, venues);
     let symbols = section.symbols("symbols");
-    let symbols = section.require(
-        "symbols",
-        symbols,
-        "List what it trades, such as symbols = [\"BTC-USDT\"].",
-    );
+    let symbols = section.require("symbols", symbols, "List what it trades, such as symbols = [\"BTC-USDT\"].");
     if let (Some(venue), Some(symbols)) = (&venue, &symbols) {
         check_symbols(section, venues, venue, symbols);
     }
@@ -71,12 +58,7 @@ fn of_section(section: &Section<'_>, venues: &Names, names: &mut Names) -> Optio
         // Without a kind nobody knows which keys belong here.
         section.finish();
     }
-    Some(StrategySettings {
-        name: name?,
-        venue: venue?,
-        symbols: symbols?,
-        kind: settings?,
-    })
+    Some(StrategySettings { name: name?, venue: venue?, symbols: symbols?, kind: settings? })
 }
 
 fn venue(section: &Section<'_>, venues: &Names) -> Option<String> {
@@ -88,12 +70,7 @@ fn venue(section: &Section<'_>, venues: &Names) -> Option<String> {
         Some(name) => {
             let meant = did_you_mean(&name, &known);
             let problem = format!("There is no venue of this name.{meant}");
-            section.refuse(
-                "venue",
-                Some(&format!("\"{name}\"")),
-                &problem,
-                &format!("Known: {}.", known.join(", ")),
-            );
+            section.refuse("venue", Some(&format!("\"{name}\"")), &problem, &format!("Known: {}.", known.join(", ")));
             None
         }
         None if section.has("venue") => None,
@@ -120,12 +97,7 @@ fn check_symbols(section: &Section<'_>, venues: &Names, venue: &str, symbols: &[
         section.refuse("symbols", Some(&format!("\"{symbol}\"")), &problem, &allowed);
     }
     if symbols.is_empty() && section.texts("symbols", "").is_some_and(|texts| texts.is_empty()) {
-        section.refuse(
-            "symbols",
-            Some("[]"),
-            "It would trade nothing.",
-            "List at least one symbol.",
-        );
+        section.refuse("symbols", Some("[]"), "It would trade nothing.", "List at least one symbol.");
     }
 }
 
@@ -152,12 +124,7 @@ fn market_maker(section: &Section<'_>) -> Option<MarketMakerSettings> {
         && order > position
     {
         let problem = format!("One order of {order} would already exceed this.");
-        section.refuse(
-            "max_position_qty",
-            Some(&position.to_string()),
-            &problem,
-            "Allowed: order_qty or more.",
-        );
+        section.refuse("max_position_qty", Some(&position.to_string()), &problem, "Allowed: order_qty or more.");
     }
     let skew_bps = bps(section, "skew_bps", Amount::NotNegative).unwrap_or(Decimal::ZERO);
     let requote_bps = bps(section, "requote_bps", Amount::NotNegative).unwrap_or(Decimal::whole(2));
@@ -175,33 +142,20 @@ fn market_maker(section: &Section<'_>) -> Option<MarketMakerSettings> {
 }
 
 fn ladder(section: &Section<'_>) -> Option<LadderSettings> {
-    let words = [
-        ("buy", LadderSides::One(Side::Buy)),
-        ("sell", LadderSides::One(Side::Sell)),
-        ("both", LadderSides::Both),
-    ];
+    let words =
+        [("buy", LadderSides::One(Side::Buy)), ("sell", LadderSides::One(Side::Sell)), ("both", LadderSides::Both)];
     let sides = section.choice("side", &words);
     let sides = section.require("side", sides, "Allowed: buy, sell, both.");
     let start = ladder_start(section, sides);
     let step = section.amount("step", Amount::Positive);
     let step = section.require("step", step, ABOVE_ZERO);
     let rungs = section.whole_u32("rungs", (1, RUNGS_MAX));
-    let rungs = section.require(
-        "rungs",
-        rungs,
-        &format!("Allowed: a whole number from 1 to {RUNGS_MAX}."),
-    );
+    let rungs = section.require("rungs", rungs, &format!("Allowed: a whole number from 1 to {RUNGS_MAX}."));
     let order_qty = section.amount("order_qty", Amount::Positive);
     let order_qty = section.require("order_qty", order_qty, ABOVE_ZERO);
     let post_only = section.flag("post_only").unwrap_or(true);
-    let settings = LadderSettings {
-        sides: sides?,
-        start: start?,
-        step: step?,
-        rungs: rungs?,
-        order_qty: order_qty?,
-        post_only,
-    };
+    let settings =
+        LadderSettings { sides: sides?, start: start?, step: step?, rungs: rungs?, order_qty: order_qty?, post_only };
     check_lowest_rung(section, &settings);
     Some(settings)
 }
@@ -212,12 +166,7 @@ fn ladder_start(section: &Section<'_>, sides: Option<LadderSides>) -> Option<Lad
     match (section.has("start_price"), section.has("start_offset_bps")) {
         (true, true) => {
             let mend = "Keep one of start_price and start_offset_bps.";
-            section.refuse(
-                "start_offset_bps",
-                None,
-                "start_price says already where it begins.",
-                mend,
-            );
+            section.refuse("start_offset_bps", None, "start_price says already where it begins.", mend);
             None
         }
         (false, false) => {
@@ -227,12 +176,7 @@ fn ladder_start(section: &Section<'_>, sides: Option<LadderSides>) -> Option<Lad
         }
         (true, false) if sides == Some(LadderSides::Both) => {
             let mend = "Use start_offset_bps, so that each side begins away from the middle.";
-            section.refuse(
-                "start_price",
-                None,
-                "A ladder on both sides would cross itself at one price.",
-                mend,
-            );
+            section.refuse("start_price", None, "A ladder on both sides would cross itself at one price.", mend);
             None
         }
         (true, false) => price.map(LadderStart::Price),

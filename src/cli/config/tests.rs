@@ -60,10 +60,7 @@ fn a_sound_file_is_accepted() {
     let settings = loaded.settings;
     assert_eq!(settings.mode, Mode::Paper);
     assert_eq!(settings.config_file.as_deref(), Some(Path::new(NAME)));
-    assert_eq!(
-        settings.strategies[0].venue, "main",
-        "with one venue its name may be left out"
-    );
+    assert_eq!(settings.strategies[0].venue, "main", "with one venue its name may be left out");
     assert!(!settings.risk.given);
     let StrategyKind::Ladder(ladder) = &settings.strategies[1].kind else {
         panic!("not a ladder");
@@ -75,11 +72,7 @@ fn a_sound_file_is_accepted() {
 #[test]
 fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
     let text = "instance = \"TOOLONG\"\ninstanc = 1\n[shutdown]\ncancel_timeout_s = 1\n[store]\nsync = 1\nsnyc = 2\n";
-    let refusals = read(
-        text,
-        &[("SYMBOLS", "btc"), ("LASTORDERS_WEB", "here"), ("MODE", "live")],
-    )
-    .unwrap_err();
+    let refusals = read(text, &[("SYMBOLS", "btc"), ("LASTORDERS_WEB", "here"), ("MODE", "live")]).unwrap_err();
     let keys: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
     assert_eq!(
         keys,
@@ -99,10 +92,7 @@ fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
 #[test]
 fn a_broken_line_is_told_by_its_number_and_the_rest_is_checked_all_the_same() {
     let refusals = read("[shutdown]\ncancel_timeout_s =\nrecorder_timeout_s = 0\n", &[]).unwrap_err();
-    let seen: Vec<(usize, &str)> = refusals
-        .iter()
-        .map(|refusal| (refusal.line, refusal.key.as_str()))
-        .collect();
+    let seen: Vec<(usize, &str)> = refusals.iter().map(|refusal| (refusal.line, refusal.key.as_str())).collect();
     assert_eq!(seen, [(2, ""), (3, "shutdown.recorder_timeout_s")]);
 }
 
@@ -117,10 +107,7 @@ fn as_many_strategies_as_letters_and_no_more() {
     let file = |count: usize| (0..count).map(strategy).collect::<String>();
     assert_eq!(accepted(&file(36)).settings.strategies.len(), 36);
     let refusals = read(&file(37), &[]).unwrap_err();
-    assert_eq!(
-        (refusals[0].key.as_str(), refusals[0].value.as_deref()),
-        ("strategy", Some("37"))
-    );
+    assert_eq!((refusals[0].key.as_str(), refusals[0].value.as_deref()), ("strategy", Some("37")));
 }
 
 #[test]
@@ -202,10 +189,7 @@ fn without_a_file_a_small_market_maker_trades_bitcoin_on_the_built_in_market() {
     assert_eq!((settings.mode, settings.config_file), (Mode::Paper, None));
     assert_eq!(settings.state_dir, Path::new("./var/paper"));
     assert_eq!(settings.venues.len(), 1);
-    assert_eq!(
-        (settings.venues[0].name.as_str(), settings.venues[0].kind),
-        ("sim", VenueKind::Sim)
-    );
+    assert_eq!((settings.venues[0].name.as_str(), settings.venues[0].kind), ("sim", VenueKind::Sim));
     assert_eq!(settings.venues[0].symbols[0].as_str(), "BTC-USDT");
     assert_eq!(settings.strategies.len(), 1);
     assert!(matches!(&settings.strategies[0].kind, StrategyKind::MarketMaker(maker) if maker.levels == 3));
@@ -222,17 +206,9 @@ fn the_environment_chooses_where_the_file_is_silent() {
     ];
     let settings = read("instance = \"a1b2\"\n", &pairs).unwrap().settings;
     assert_eq!(settings.mode, Mode::DryRun);
-    assert_eq!(
-        settings.instance.unwrap().as_str(),
-        "zz99",
-        "the environment goes before the file"
-    );
+    assert_eq!(settings.instance.unwrap().as_str(), "zz99", "the environment goes before the file");
     assert_eq!(settings.state_dir, Path::new("/somewhere"));
-    let symbols: Vec<&str> = settings.venues[0]
-        .symbols
-        .iter()
-        .map(|symbol| symbol.as_str())
-        .collect();
+    let symbols: Vec<&str> = settings.venues[0].symbols.iter().map(|symbol| symbol.as_str()).collect();
     assert_eq!(symbols, ["ETH-USDT", "SOL-USDT-PERP"]);
     assert_eq!(settings.strategies[0].symbols, settings.venues[0].symbols);
 }
@@ -242,11 +218,7 @@ fn a_venue_of_the_environment_is_refused_beside_one_of_the_file() {
     let refusals = read(SOUND, &[("VENUE", "sim"), ("SYMBOLS", "BTC-USDT")]).unwrap_err();
     let keys: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
     assert_eq!(keys, ["VENUE", "SYMBOLS"]);
-    assert!(
-        refusals[0].to_string().contains(NAME),
-        "it names the file: {}",
-        refusals[0]
-    );
+    assert!(refusals[0].to_string().contains(NAME), "it names the file: {}", refusals[0]);
 }
 
 #[test]
@@ -289,11 +261,8 @@ fn live_wants_everything_that_matters_from_the_operator_and_a_real_exchange() {
             "risk.max_daily_loss"
         ]
     );
-    let text = format!(
-        "instance = \"a1b2\"\n{}\n{}",
-        SOUND.replace("\"sim\"", "\"bybit\""),
-        "[risk]\nmax_daily_loss = 5"
-    );
+    let text =
+        format!("instance = \"a1b2\"\n{}\n{}", SOUND.replace("\"sim\"", "\"bybit\""), "[risk]\nmax_daily_loss = 5");
     assert_eq!(
         keys(read(&text, &[("MODE", "LIVE")])),
         [
@@ -305,10 +274,7 @@ fn live_wants_everything_that_matters_from_the_operator_and_a_real_exchange() {
         ]
     );
     assert_eq!(
-        keys(read(
-            &format!("{SOUND}{FULL_RISK}"),
-            &[("MODE", "LIVE"), ("LASTORDERS_INSTANCE", "a1b2")]
-        )),
+        keys(read(&format!("{SOUND}{FULL_RISK}"), &[("MODE", "LIVE"), ("LASTORDERS_INSTANCE", "a1b2")])),
         ["venue[main].kind"]
     );
 }
@@ -320,33 +286,15 @@ const FULL_RISK: &str = "[risk]\nmax_order_notional = 100\nmax_position_notional
 fn the_operator_is_told_what_is_allowed_but_surprising() {
     let noted = |text: &str, pairs: &[(&str, &str)], word: &str| {
         let notes = read(text, pairs).unwrap().notes;
-        assert!(
-            notes.iter().any(|note| note.contains(word)),
-            "`{word}` is missing in {notes:?}"
-        );
+        assert!(notes.iter().any(|note| note.contains(word)), "`{word}` is missing in {notes:?}");
     };
     noted("[guardian]\nrestart = \"never\"", &[], "guardian is not built yet");
     noted("", &[("LASTORDERS_WEB", "127.0.0.1:8247")], "page is not built yet");
     noted("", &[("LASTORDERS_STATEDIR", "/x")], "LASTORDERS_STATE_DIR");
-    noted(
-        "[[venue]]\nname = \"a\"\nkind = \"sim\"\nsymbols = [\"BTC-USDT\"]",
-        &[],
-        "nothing will be traded",
-    );
-    noted(
-        &SOUND.replace("rungs = 10", "rungs = 100"),
-        &[],
-        "up to 102 open orders and may own 60",
-    );
-    noted(
-        &SOUND.replace("order_qty = \"0.01\"", "order_qty = \"0.1\""),
-        &[],
-        "max_order_notional = 100",
-    );
-    assert_eq!(
-        read("", &[("LASTORDERS_WEB", "off")]).unwrap().notes,
-        Vec::<String>::new()
-    );
+    noted("[[venue]]\nname = \"a\"\nkind = \"sim\"\nsymbols = [\"BTC-USDT\"]", &[], "nothing will be traded");
+    noted(&SOUND.replace("rungs = 10", "rungs = 100"), &[], "up to 102 open orders and may own 60");
+    noted(&SOUND.replace("order_qty = \"0.01\"", "order_qty = \"0.1\""), &[], "max_order_notional = 100");
+    assert_eq!(read("", &[("LASTORDERS_WEB", "off")]).unwrap().notes, Vec::<String>::new());
 }
 
 #[test]
@@ -379,10 +327,7 @@ order_qty = "0.01"
 post_only = false
 "#;
     let sim = "[venue.sim]\nseed = 9\nlatency_ms = 3\n[venue.sim.faults]\nanswer_lost = 20\nlost_push = 1\n";
-    let with_sim = SOUND.replace(
-        "[[strategy]]\nname = \"mm\"",
-        &format!("{sim}[[strategy]]\nname = \"mm\""),
-    );
+    let with_sim = SOUND.replace("[[strategy]]\nname = \"mm\"", &format!("{sim}[[strategy]]\nname = \"mm\""));
     let files = [
         String::new(),
         SOUND.to_owned(),
@@ -400,25 +345,16 @@ post_only = false
         second.settings.risk.given = first.settings.risk.given;
         assert_eq!(second.settings, first.settings, "{printed}");
         assert_eq!(second.extra, first.extra, "{printed}");
-        assert_eq!(
-            accepted(&render::toml(&second)).settings.strategies,
-            first.settings.strategies
-        );
+        assert_eq!(accepted(&render::toml(&second)).settings.strategies, first.settings.strategies);
     }
     let loaded = accepted(&format!("{other}{with_sim}"));
     let settings = &loaded.settings;
-    assert_eq!(
-        (settings.shutdown.on_exit, settings.start.on_start),
-        (OnExit::Keep, OnStart::Adopt)
-    );
+    assert_eq!((settings.shutdown.on_exit, settings.start.on_start), (OnExit::Keep, OnStart::Adopt));
     assert_eq!(settings.store.sync, Sync::Os);
     assert_eq!(settings.venues[0].sim.faults.answer_lost, 20);
     assert_eq!(settings.risk.symbols[0].1.max_order_notional, "77.7".parse().unwrap());
     let general = settings.risk.general.max_position_notional;
-    assert_eq!(
-        settings.risk.symbols[0].1.max_position_notional, general,
-        "what is not overridden is inherited"
-    );
+    assert_eq!(settings.risk.symbols[0].1.max_position_notional, general, "what is not overridden is inherited");
 }
 
 #[test]
@@ -459,13 +395,8 @@ fn the_sample_sets_nothing_as_it_stands_and_documents_every_key_at_its_default()
     // The printed form has every key of the sample and no other (one symbol's limits are printed whole).
     let (documented, printed) = (keys(&uncommented(SAMPLE)), keys(&render::toml(&all)));
     assert!(documented.len() > 50, "{documented:?}");
-    assert_eq!(
-        documented.difference(&printed).collect::<Vec<_>>(),
-        Vec::<&(String, String)>::new()
-    );
-    let more = printed
-        .difference(&documented)
-        .filter(|(table, _)| !table.starts_with("[risk.symbol"));
+    assert_eq!(documented.difference(&printed).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+    let more = printed.difference(&documented).filter(|(table, _)| !table.starts_with("[risk.symbol"));
     assert_eq!(more.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
 }
 

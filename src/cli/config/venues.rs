@@ -16,12 +16,7 @@ const KINDS_NOW: &str = "This version trades on `sim`, the built-in market, only
 pub(super) fn of_file(root: &Section<'_>, mode: Mode, names: &mut Names) -> Vec<VenueSettings> {
     let sections = root.tables("venue");
     if sections.len() > VENUES_MAX {
-        root.refuse(
-            "venue",
-            Some(&sections.len().to_string()),
-            "These are too many venues.",
-            "Allowed: up to 32.",
-        );
+        root.refuse("venue", Some(&sections.len().to_string()), "These are too many venues.", "Allowed: up to 32.");
     }
     let mut venues = Vec::new();
     for section in &sections {
@@ -41,35 +36,17 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
     let name = name.filter(|name| names.take(section, name));
     let words = VenueKind::ALL.map(|kind| (kind.word(), kind));
     let kind = section.choice("kind", &words);
-    let kind = section.require(
-        "kind",
-        kind,
-        &format!("Allowed: {}.", VenueKind::ALL.map(VenueKind::word).join(", ")),
-    );
+    let kind = section.require("kind", kind, &format!("Allowed: {}.", VenueKind::ALL.map(VenueKind::word).join(", ")));
     let symbols = section.symbols("symbols");
-    let symbols = section.require(
-        "symbols",
-        symbols,
-        "List what to trade, such as symbols = [\"BTC-USDT\"].",
-    );
+    let symbols = section.require("symbols", symbols, "List what to trade, such as symbols = [\"BTC-USDT\"].");
     match symbols.as_ref().map(Vec::len) {
         // An unsound entry has been refused already; a list that was empty from the start has not.
         Some(0) if section.texts("symbols", "").is_some_and(|texts| texts.is_empty()) => {
-            section.refuse(
-                "symbols",
-                Some("[]"),
-                "Nothing would be traded here.",
-                "List at least one symbol.",
-            );
+            section.refuse("symbols", Some("[]"), "Nothing would be traded here.", "List at least one symbol.");
         }
         Some(count) if count > SYMBOLS_MAX => {
             let allowed = format!("Allowed: up to {SYMBOLS_MAX}.");
-            section.refuse(
-                "symbols",
-                Some(&format!("{count} symbols")),
-                "These are too many.",
-                &allowed,
-            );
+            section.refuse("symbols", Some(&format!("{count} symbols")), "These are too many.", &allowed);
         }
         _ => {}
     }
@@ -83,34 +60,18 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
     let (name, kind, symbols) = (name?, kind?, symbols?);
     if kind == VenueKind::Sim {
         if environment.is_some() {
-            section.refuse(
-                "environment",
-                None,
-                "The built-in market has no such thing.",
-                "Take this key out.",
-            );
+            section.refuse("environment", None, "The built-in market has no such thing.", "Take this key out.");
         }
         if let Some(refusal) = refuse_invented(mode) {
             section.refuse("kind", Some("\"sim\""), refusal.0, refusal.1);
         }
     } else {
-        section.refuse(
-            "kind",
-            Some(&format!("\"{}\"", kind.word())),
-            "This exchange is not built yet.",
-            KINDS_NOW,
-        );
+        section.refuse("kind", Some(&format!("\"{}\"", kind.word())), "This exchange is not built yet.", KINDS_NOW);
         if sim_section.is_there() {
             section.refuse("sim", None, "Only `sim` has these settings.", "Take this table out.");
         }
     }
-    Some(VenueSettings {
-        name,
-        kind,
-        symbols,
-        exclusive_account,
-        sim,
-    })
+    Some(VenueSettings { name, kind, symbols, exclusive_account, sim })
 }
 
 fn refuse_invented(mode: Mode) -> Option<(&'static str, &'static str)> {
@@ -126,20 +87,12 @@ fn sim(section: &Section<'_>) -> SimSettings {
         // TOML's whole numbers end here.
         seed: section.whole("seed", (0, i64::MAX as u64)).unwrap_or(usual.seed),
         latency_ms: section.whole_u32("latency_ms", (0, 60_000)).unwrap_or(usual.latency_ms),
-        latency_jitter_ms: section
-            .whole_u32("latency_jitter_ms", (0, 60_000))
-            .unwrap_or(usual.latency_jitter_ms),
+        latency_jitter_ms: section.whole_u32("latency_jitter_ms", (0, 60_000)).unwrap_or(usual.latency_jitter_ms),
         activity: section.whole_u32("activity", (0, 100_000)).unwrap_or(usual.activity),
         synchronous_cancel: section.flag("synchronous_cancel").unwrap_or(usual.synchronous_cancel),
-        batch_cancel_max: section
-            .whole_u32("batch_cancel_max", (0, 1_000))
-            .unwrap_or(usual.batch_cancel_max),
-        cancels_per_second: section
-            .whole_u32("cancels_per_second", (0, 1_000_000))
-            .unwrap_or(usual.cancels_per_second),
-        open_orders_max: section
-            .whole_u32("open_orders_max", (1, 1_000_000))
-            .unwrap_or(usual.open_orders_max),
+        batch_cancel_max: section.whole_u32("batch_cancel_max", (0, 1_000)).unwrap_or(usual.batch_cancel_max),
+        cancels_per_second: section.whole_u32("cancels_per_second", (0, 1_000_000)).unwrap_or(usual.cancels_per_second),
+        open_orders_max: section.whole_u32("open_orders_max", (1, 1_000_000)).unwrap_or(usual.open_orders_max),
         faults: faults(&section.table("faults")),
     };
     section.finish();
@@ -176,12 +129,7 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
         Some(word) => match VenueKind::ALL.iter().find(|kind| kind.word() == word) {
             Some(VenueKind::Sim) => VenueKind::Sim,
             Some(kind) => {
-                refusals.push(Refusal::of_variable(
-                    "VENUE",
-                    word,
-                    "This exchange is not built yet.",
-                    KINDS_NOW,
-                ));
+                refusals.push(Refusal::of_variable("VENUE", word, "This exchange is not built yet.", KINDS_NOW));
                 *kind
             }
             None => {
@@ -201,12 +149,7 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
         match symbol(text) {
             Ok(symbol) if symbols.contains(&symbol) => {
                 let mend = "Name each symbol once.";
-                refusals.push(Refusal::of_variable(
-                    "SYMBOLS",
-                    listed,
-                    &format!("`{text}` is listed twice."),
-                    mend,
-                ));
+                refusals.push(Refusal::of_variable("SYMBOLS", listed, &format!("`{text}` is listed twice."), mend));
             }
             Ok(symbol) => symbols.push(symbol),
             Err(allowed) => {

@@ -108,11 +108,7 @@ impl LogFile {
 
     fn open(&mut self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(self.path())?;
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.path())?;
         self.bytes = file.metadata()?.len();
         self.file = Some(file);
         if self.bytes > self.bytes_max {
@@ -154,9 +150,7 @@ mod tests {
 
     fn files_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -174,12 +168,7 @@ mod tests {
         }
         assert_eq!(
             files_in(&folder.path().join("logs")),
-            [
-                "lastorders.log",
-                "lastorders.log.1",
-                "lastorders.log.2",
-                "lastorders.log.3"
-            ]
+            ["lastorders.log", "lastorders.log.1", "lastorders.log.2", "lastorders.log.3"]
         );
         assert_eq!(text(folder.path(), "lastorders.log"), "line7\n");
         assert_eq!(text(folder.path(), "lastorders.log.1"), "line6\n");
@@ -206,10 +195,7 @@ mod tests {
         assert!(matches!(file.append(Boot::ZERO, "a\n"), Some(FileNews::Refuses(_))));
         fs::remove_file(folder.path().join("logs")).unwrap();
         assert_eq!(file.append(Boot::from_nanos(4_999_999_999), "b\n"), None, "not yet");
-        assert_eq!(
-            file.append(Boot::from_nanos(5_000_000_000), "c\n"),
-            Some(FileNews::Recovered { lost: 2 })
-        );
+        assert_eq!(file.append(Boot::from_nanos(5_000_000_000), "c\n"), Some(FileNews::Recovered { lost: 2 }));
         assert_eq!(text(folder.path(), "lastorders.log"), "c\n");
         assert_eq!(file.append(Boot::from_nanos(5_000_000_001), "d\n"), None);
     }
@@ -224,11 +210,7 @@ mod tests {
         fs::remove_file(folder.path().join("logs/lastorders.log")).unwrap();
         let later = Boot::from_nanos(6_000_000_000);
         assert_eq!(file.append(later, "b\n"), Some(FileNews::Recovered { lost: 1 }));
-        assert_eq!(
-            text(folder.path(), "lastorders.log"),
-            "\nb\n",
-            "whatever was torn ends first"
-        );
+        assert_eq!(text(folder.path(), "lastorders.log"), "\nb\n", "whatever was torn ends first");
     }
 
     #[test]

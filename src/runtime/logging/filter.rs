@@ -7,9 +7,7 @@ use super::LEVEL_DEFAULT;
 /// Whether a target is this crate.
 pub(super) fn is_ours(target: &str) -> bool {
     let name = env!("CARGO_CRATE_NAME");
-    target
-        .strip_prefix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// Whether `RUST_LOG` is asked at all: other crates never get below info.
@@ -19,10 +17,7 @@ pub(super) fn is_within_cap(metadata: &Metadata<'_>) -> bool {
 
 /// The filter of a specification that was `checked`.
 pub(super) fn build(spec: &str) -> env_logger::Logger {
-    env_logger::Builder::new()
-        .filter_level(LEVEL_DEFAULT)
-        .parse_filters(spec)
-        .build()
+    env_logger::Builder::new().filter_level(LEVEL_DEFAULT).parse_filters(spec).build()
 }
 
 /// The parts that are understood, and those that are not. The library would print a warning to stderr by itself, where
@@ -32,11 +27,8 @@ pub(super) fn checked(spec: &str) -> (String, Vec<String>) {
         Some((directives, pattern)) => (directives, Some(pattern)),
         None => (spec, None),
     };
-    let (good, mut bad): (Vec<&str>, Vec<&str>) = directives
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .partition(|part| is_directive(part));
+    let (good, mut bad): (Vec<&str>, Vec<&str>) =
+        directives.split(',').map(str::trim).filter(|part| !part.is_empty()).partition(|part| is_directive(part));
     let mut spec = good.join(",");
     match pattern {
         Some(pattern) if pattern.contains('/') => bad.push(pattern),
@@ -83,12 +75,7 @@ mod tests {
             ("tungstenite=trace", "tungstenite", Level::Info, true),
             ("tungstenite=off", "tungstenite", Level::Error, false),
             ("warn", "ureq", Level::Info, false),
-            (
-                "lastorders::store=trace",
-                "lastorders::store::journal",
-                Level::Trace,
-                true,
-            ),
+            ("lastorders::store=trace", "lastorders::store::journal", Level::Trace, true),
             ("lastorders::store=trace", "lastorders::engine", Level::Info, true),
             ("debug", "lastorders_lookalike", Level::Debug, false),
         ];
@@ -107,10 +94,7 @@ mod tests {
             ("info/a/b", "info", &["a/b"]),
         ];
         for (spec, good, bad) in cases {
-            assert_eq!(
-                checked(spec),
-                (good.to_owned(), bad.iter().map(|part| part.to_string()).collect())
-            );
+            assert_eq!(checked(spec), (good.to_owned(), bad.iter().map(|part| part.to_string()).collect()));
         }
     }
 }

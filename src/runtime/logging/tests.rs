@@ -18,13 +18,7 @@ fn settings(folder: &Path, screen: Screen) -> LogSettings {
 }
 
 fn say(logger: &Logger, level: Level, target: &str, text: &str) {
-    logger.log(
-        &Record::builder()
-            .level(level)
-            .target(target)
-            .args(format_args!("{text}"))
-            .build(),
-    );
+    logger.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
 }
 
 fn info(logger: &Logger, text: &str) {
@@ -69,10 +63,7 @@ fn a_line_has_a_time_a_level_and_the_message_and_goes_to_both_places() {
     say(&logger, Level::Trace, "ureq", "Authorization: canary");
     assert!(handle.flush_and_stop(PATIENCE));
     let text = file_text(folder.path());
-    assert_eq!(
-        messages(&text),
-        ["INFO  trading", "ERROR look here", "WARN  ureq::pool: from elsewhere"]
-    );
+    assert_eq!(messages(&text), ["INFO  trading", "ERROR look here", "WARN  ureq::pool: from elsewhere"]);
     assert_eq!(rest_of(reads), text);
 }
 
@@ -83,25 +74,16 @@ fn nobody_reading_stderr_stops_neither_the_callers_nor_the_file() {
     let (reads, screen) = pipe();
     let (logger, handle) = start(settings(folder.path(), screen)).unwrap();
     for number in 0..LINES {
-        info(
-            &logger,
-            &format!("line {number} of a program whose output nobody reads"),
-        );
+        info(&logger, &format!("line {number} of a program whose output nobody reads"));
     }
     assert!(handle.flush_and_stop(PATIENCE), "the end does not wait for a reader");
     let written = messages(&file_text(folder.path()));
     assert_eq!(written.len(), LINES);
     for (number, line) in written.iter().enumerate() {
-        assert_eq!(
-            *line,
-            format!("INFO  line {number} of a program whose output nobody reads")
-        );
+        assert_eq!(*line, format!("INFO  line {number} of a program whose output nobody reads"));
     }
     let shown = messages(&rest_of(reads));
-    assert!(
-        shown.len() < LINES && shown[..] == written[..shown.len()],
-        "whole lines, from the first"
-    );
+    assert!(shown.len() < LINES && shown[..] == written[..shown.len()], "whole lines, from the first");
 }
 
 #[test]
@@ -111,10 +93,7 @@ fn a_reader_who_comes_back_is_told_how_much_is_missing() {
     let (mut reads, screen) = pipe();
     let (logger, handle) = start(settings(folder.path(), screen)).unwrap();
     for number in 0..LINES {
-        info(
-            &logger,
-            &format!("line {number}, which is long enough to fill a pipe soon"),
-        );
+        info(&logger, &format!("line {number}, which is long enough to fill a pipe soon"));
     }
     // The file is written before the screen: once the last line is there, all but it met a full pipe.
     while !fs::read_to_string(folder.path().join(FILE_NAME))
@@ -130,10 +109,8 @@ fn a_reader_who_comes_back_is_told_how_much_is_missing() {
     let shown = messages(&text);
     let (notices, lines): (Vec<&String>, Vec<&String>) = shown.iter().partition(|line| line.contains("were not shown"));
     assert!(!notices.is_empty());
-    let missing: usize = notices
-        .iter()
-        .map(|line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap())
-        .sum();
+    let missing: usize =
+        notices.iter().map(|line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()).sum();
     assert_eq!(lines.len() + missing, LINES + 1, "shown and missing make all of them");
     assert_eq!(shown.last().unwrap(), "INFO  after the gap");
 }
@@ -148,10 +125,7 @@ fn a_reader_slower_than_a_burst_loses_nothing() {
     settings.screen_patience = PATIENCE;
     let (logger, handle) = start(settings).unwrap();
     for number in 0..LINES {
-        info(
-            &logger,
-            &format!("line {number} of a burst, many times what a pipe holds"),
-        );
+        info(&logger, &format!("line {number} of a burst, many times what a pipe holds"));
     }
     let reader = thread::spawn(move || {
         let mut text = String::new();
@@ -196,10 +170,7 @@ fn a_full_queue_drops_counts_and_says_so() {
     let lost = || logger.shared.lost.load(Ordering::Relaxed);
     let mut say_until = |done: &dyn Fn() -> bool| {
         while !done() {
-            info(
-                &logger,
-                "a line that fills the pipe behind the log file until it takes no more",
-            );
+            info(&logger, "a line that fills the pipe behind the log file until it takes no more");
             n_said += 1;
         }
     };
@@ -207,18 +178,13 @@ fn a_full_queue_drops_counts_and_says_so() {
     say_until(&|| rustix::io::ioctl_fionread(&slow).unwrap() > 60_000);
     let lost_before = lost();
     say_until(&|| lost() > lost_before + 100);
-    assert!(
-        !handle.flush_and_stop(Duration::from_millis(20)),
-        "a disk that hangs makes it late, no more"
-    );
+    assert!(!handle.flush_and_stop(Duration::from_millis(20)), "a disk that hangs makes it late, no more");
     let mut seen = String::new();
     slow.read_to_string(&mut seen).unwrap(); // Until the thread has ended.
     let lines = messages(&seen);
     let (notices, written): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains("log lines were lost"));
-    let lost: usize = notices
-        .iter()
-        .map(|line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap())
-        .sum();
+    let lost: usize =
+        notices.iter().map(|line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()).sum();
     assert!(lost >= 100);
     assert_eq!(written.len() + lost, n_said, "written and lost make all of them");
 }
@@ -244,15 +210,9 @@ fn a_disk_that_refuses_is_said_on_the_screen_and_survived() {
     assert!(handle.flush_and_stop(PATIENCE));
     reads.read_to_string(&mut shown).unwrap();
     let shown = messages(&shown);
-    assert!(
-        shown[0].starts_with("ERROR the log file cannot be written"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("ERROR the log file cannot be written"), "{shown:?}");
     assert_eq!(shown[1..3], ["INFO  one", "INFO  two"]);
-    assert!(
-        shown[3].starts_with("WARN  the log file takes lines again; 2 lines"),
-        "{shown:?}"
-    );
+    assert!(shown[3].starts_with("WARN  the log file takes lines again; 2 lines"), "{shown:?}");
     assert_eq!(shown[4], "INFO  three");
     let written = messages(&file_text(&logs));
     assert_eq!(written[0], "INFO  three");
@@ -268,18 +228,12 @@ fn secrets_never_leave() {
     handle.hide("canary-key-and-more");
     handle.hide("");
     handle.hide("a");
-    info(
-        &logger,
-        "key=canary-key, again canary-key; longer canary-key-and-more, and a plain word",
-    );
+    info(&logger, "key=canary-key, again canary-key; longer canary-key-and-more, and a plain word");
     say(&logger, Level::Error, "canary-key::module", "x");
     assert!(handle.flush_and_stop(PATIENCE));
     let text = file_text(folder.path());
     assert!(!text.contains("canary"), "{text}");
-    assert_eq!(
-        messages(&text)[0],
-        "INFO  key=[secret], again [secret]; longer [secret], and a plain word"
-    );
+    assert_eq!(messages(&text)[0], "INFO  key=[secret], again [secret]; longer [secret], and a plain word");
     assert_eq!(rest_of(reads), text);
 }
 
@@ -308,10 +262,7 @@ fn a_bad_filter_is_said_in_the_log() {
     say(&logger, Level::Debug, "lastorders::engine", "seen");
     assert!(handle.flush_and_stop(PATIENCE));
     let written = messages(&file_text(folder.path()));
-    assert!(
-        written[0].starts_with("WARN  RUST_LOG: `lastorders=loud`"),
-        "{written:?}"
-    );
+    assert!(written[0].starts_with("WARN  RUST_LOG: `lastorders=loud`"), "{written:?}");
     assert_eq!(written[1], "DEBUG seen");
 }
 

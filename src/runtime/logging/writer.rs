@@ -36,12 +36,7 @@ impl Writer {
         Writer {
             lines,
             shared,
-            file: LogFile::new(
-                settings.folder,
-                settings.file_bytes_max,
-                settings.files_kept,
-                settings.retry_after,
-            ),
+            file: LogFile::new(settings.folder, settings.file_bytes_max, settings.files_kept, settings.retry_after),
             screen: settings.screen,
             screen_patience: settings.screen_patience,
             status: None,
@@ -150,11 +145,7 @@ impl Writer {
     /// A reader is waited for only while few lines wait: the file must not fall behind for the screen's sake.
     fn patience(&self) -> Duration {
         let capacity = self.lines.capacity().unwrap_or(usize::MAX);
-        if self.lines.len() > capacity / 4 {
-            Duration::ZERO
-        } else {
-            self.screen_patience
-        }
+        if self.lines.len() > capacity / 4 { Duration::ZERO } else { self.screen_patience }
     }
 
     fn own_line(&self, level: Level, text: &str) -> String {

@@ -97,7 +97,10 @@ fn refused(call: &Call, code: &ErrorCode) -> Answered {
         // Something broke while it was at it: nobody knows.
         ErrorCode::Server => return Answered::Unknown("server error".into()),
         ErrorCode::RateLimited { retry_after_ms } => {
-            return Answered::Later { wait: Duration::from_millis(u64::from(*retry_after_ms)), why: "rate limit".into() };
+            return Answered::Later {
+                wait: Duration::from_millis(u64::from(*retry_after_ms)),
+                why: "rate limit".into(),
+            };
         }
         ErrorCode::OrderNotFound => {
             if matches!(call, Call::Query(_) | Call::History(_)) {

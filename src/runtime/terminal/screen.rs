@@ -55,23 +55,13 @@ impl Screen {
 
     /// Nothing: whatever is shown is gone.
     pub fn none() -> Screen {
-        Screen {
-            file: None,
-            is_terminal: false,
-            rest: Vec::new(),
-            is_stuck: false,
-        }
+        Screen { file: None, is_terminal: false, rest: Vec::new(), is_stuck: false }
     }
 
     /// Whatever this descriptor is.
     pub fn on(fd: OwnedFd) -> Screen {
         let is_terminal = isatty(&fd);
-        Screen {
-            file: Some(File::from(unblocked(fd, is_terminal))),
-            is_terminal,
-            rest: Vec::new(),
-            is_stuck: false,
-        }
+        Screen { file: Some(File::from(unblocked(fd, is_terminal))), is_terminal, rest: Vec::new(), is_stuck: false }
     }
 
     /// Whether a person may be looking.
@@ -140,9 +130,7 @@ impl Screen {
 fn meaning(error: &io::Error) -> Shown {
     let gone = [rustix::io::Errno::IO, rustix::io::Errno::NXIO, rustix::io::Errno::BADF];
     let is_gone = error.kind() == io::ErrorKind::BrokenPipe
-        || gone
-            .iter()
-            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+        || gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
     if is_gone { Shown::Gone } else { Shown::NoRoom }
 }
 
@@ -185,9 +173,7 @@ mod tests {
 
     /// Shows numbered lines until there is no room; how many were taken.
     fn fill(screen: &mut Screen, line: &str) -> usize {
-        (0..100_000)
-            .find(|_| screen.show(line.as_bytes(), Duration::ZERO) != Shown::Yes)
-            .unwrap()
+        (0..100_000).find(|_| screen.show(line.as_bytes(), Duration::ZERO) != Shown::Yes).unwrap()
     }
 
     #[test]

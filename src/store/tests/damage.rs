@@ -44,11 +44,7 @@ fn an_undamaged_directory_gives_all_of_it_back() {
     let resumed = open(&used_disk()).unwrap();
     assert_eq!(resumed.loaded, Loaded::Good);
     assert_eq!(resumed.next, Lsn(N_RECORDS as u64 + 1));
-    assert!(
-        is_everything(&resumed) && resumed.notices.is_empty(),
-        "{:?}",
-        resumed.notices
-    );
+    assert!(is_everything(&resumed) && resumed.notices.is_empty(), "{:?}", resumed.notices);
 }
 
 #[test]
@@ -65,11 +61,7 @@ fn every_flipped_bit_of_the_state_is_noticed_and_costs_nothing() {
         let disk = disk.after_kill();
         flip(&disk, STATE, index, (index % 8) as u8);
         let resumed = open(&disk).unwrap();
-        assert!(
-            matches!(resumed.loaded, Loaded::Older(_)),
-            "byte {index}: {:?}",
-            resumed.loaded
-        );
+        assert!(matches!(resumed.loaded, Loaded::Older(_)), "byte {index}: {:?}", resumed.loaded);
         assert!(is_everything(&resumed), "byte {index}");
     }
 }
@@ -82,11 +74,7 @@ fn every_truncation_of_the_state_is_noticed_and_costs_nothing() {
         let disk = disk.after_kill();
         disk.poke(STATE, &bytes[..length]);
         let resumed = open(&disk).unwrap();
-        assert!(
-            matches!(resumed.loaded, Loaded::Older(_)),
-            "length {length}: {:?}",
-            resumed.loaded
-        );
+        assert!(matches!(resumed.loaded, Loaded::Older(_)), "length {length}: {:?}", resumed.loaded);
         assert!(is_everything(&resumed), "length {length}");
     }
 }
@@ -141,10 +129,7 @@ fn every_truncation_of_the_journal_gives_a_state_that_was() {
         assert!(n >= 4 && resumed.loaded != Loaded::Absent, "length {length}");
         assert_eq!(content(&resumed.state), content(&fold(&records(n))), "length {length}");
         let at_an_end_of_line = length > 0 && bytes[length - 1] == b'\n';
-        assert!(
-            at_an_end_of_line || !resumed.notices.is_empty(),
-            "length {length}: nothing noticed"
-        );
+        assert!(at_an_end_of_line || !resumed.notices.is_empty(), "length {length}: nothing noticed");
     }
 }
 
@@ -153,16 +138,10 @@ fn damage_in_the_middle_is_named_with_file_and_line_and_the_rest_goes_on_from_be
     let disk = used_disk();
     let name = segment_name(Lsn(1));
     let bytes = disk.peek(&name).unwrap();
-    let line_7 = bytes
-        .split_inclusive(|&byte| byte == b'\n')
-        .take(6)
-        .map(<[u8]>::len)
-        .sum::<usize>();
+    let line_7 = bytes.split_inclusive(|&byte| byte == b'\n').take(6).map(<[u8]>::len).sum::<usize>();
     flip(&disk, &name, line_7 + 20, 0);
     let resumed = open(&disk).unwrap();
-    let Loaded::Damaged(why) = &resumed.loaded else {
-        panic!("{:?}", resumed.loaded)
-    };
+    let Loaded::Damaged(why) = &resumed.loaded else { panic!("{:?}", resumed.loaded) };
     assert!(why.contains(&format!("{name}, line 7")), "{why}");
     // Record 6 is on line 7, after the line that says whose the file is.
     assert_eq!(resumed.state.orders, fold(&records(5)).orders);
@@ -171,11 +150,7 @@ fn damage_in_the_middle_is_named_with_file_and_line_and_the_rest_goes_on_from_be
     // A run that goes on all the same keeps the evidence and is whole afterwards.
     let mut run = Run::start(&disk, Sync::Cycle).unwrap();
     run.append(1);
-    let aside = run
-        .disk
-        .names()
-        .into_iter()
-        .find(|file| file.starts_with(&format!("{name}.broken.")));
+    let aside = run.disk.names().into_iter().find(|file| file.starts_with(&format!("{name}.broken.")));
     assert_eq!(run.disk.peek(&aside.unwrap()).unwrap().len(), bytes.len());
     let again = open(&run.disk.after_kill()).unwrap();
     assert_eq!((again.loaded, again.next), (Loaded::Good, Lsn(N_RECORDS as u64 + 2)));
@@ -190,20 +165,12 @@ fn a_torn_tail_is_cut_said_and_no_reason_for_doubt() {
     disk.poke(&name, &bytes);
     let resumed = open(&disk).unwrap();
     assert_eq!((resumed.loaded, resumed.next), (Loaded::Good, Lsn(N_RECORDS as u64)));
-    assert!(
-        resumed.notices[0].contains(&name) && resumed.notices[0].contains("cut"),
-        "{:?}",
-        resumed.notices
-    );
+    assert!(resumed.notices[0].contains(&name) && resumed.notices[0].contains("cut"), "{:?}", resumed.notices);
     // Its number is used again, and the torn line never comes back.
     let mut run = Run::start(&disk, Sync::Cycle).unwrap();
     run.append(1);
     let again = open(&run.disk.after_kill()).unwrap();
-    assert!(
-        is_everything(&again) && again.loaded == Loaded::Good,
-        "{:?}",
-        again.notices
-    );
+    assert!(is_everything(&again) && again.loaded == Loaded::Good, "{:?}", again.notices);
 }
 
 #[test]
@@ -223,21 +190,13 @@ fn missing_damaged_and_unreadable_are_three_answers() {
     let missing = used_disk();
     missing.delete(STATE);
     let resumed = open(&missing).unwrap();
-    assert!(
-        matches!(&resumed.loaded, Loaded::Older(why) if why.contains("missing")),
-        "{:?}",
-        resumed.loaded
-    );
+    assert!(matches!(&resumed.loaded, Loaded::Older(why) if why.contains("missing")), "{:?}", resumed.loaded);
     assert!(is_everything(&resumed));
 
     let damaged = used_disk();
     damaged.poke(STATE, b"{}");
     let resumed = open(&damaged).unwrap();
-    assert!(
-        matches!(&resumed.loaded, Loaded::Older(why) if why.contains("damaged")),
-        "{:?}",
-        resumed.loaded
-    );
+    assert!(matches!(&resumed.loaded, Loaded::Older(why) if why.contains("damaged")), "{:?}", resumed.loaded);
 
     let unreadable = used_disk();
     unreadable.fail(crate::store::sim_disk::Fault {
@@ -260,12 +219,9 @@ fn the_journal_alone_gives_the_state_where_it_reaches_back_to_the_beginning() {
 
 #[test]
 fn files_that_give_no_state_are_refused_and_never_a_fresh_start() {
-    for (state, previous, journal) in [
-        (true, true, false),
-        (true, false, false),
-        (false, true, false),
-        (false, false, true),
-    ] {
+    for (state, previous, journal) in
+        [(true, true, false), (true, false, false), (false, true, false), (false, false, true)]
+    {
         let disk = SimDisk::new();
         if state {
             disk.poke(STATE, b"rubbish");
@@ -277,19 +233,12 @@ fn files_that_give_no_state_are_refused_and_never_a_fresh_start() {
             let mut run = Run::start(&disk, Sync::Cycle).unwrap();
             run.append(9);
             run.append(9);
-            let firsts: Vec<String> = disk
-                .names()
-                .into_iter()
-                .filter(|name| name.starts_with("journal/"))
-                .collect();
+            let firsts: Vec<String> = disk.names().into_iter().filter(|name| name.starts_with("journal/")).collect();
             assert!(!firsts.contains(&segment_name(Lsn(1))), "{firsts:?}");
             disk.delete(STATE);
             disk.delete(PREVIOUS);
         }
-        assert!(
-            matches!(open(&disk), Err(Refusal::NothingWhole(_))),
-            "{state} {previous} {journal}"
-        );
+        assert!(matches!(open(&disk), Err(Refusal::NothingWhole(_))), "{state} {previous} {journal}");
     }
 }
 
@@ -297,10 +246,7 @@ fn files_that_give_no_state_are_refused_and_never_a_fresh_start() {
 fn a_state_that_vanished_is_told_from_a_first_start_by_what_else_is_there() {
     let mut disk = SimDisk::new();
     save_report(&mut disk, &report(true, now())).unwrap();
-    let unnamed = Identity {
-        instance: None,
-        ..who()
-    };
+    let unnamed = Identity { instance: None, ..who() };
     let resumed = load(&mut disk, &unnamed).unwrap();
     assert!(matches!(resumed.loaded, Loaded::Damaged(_)), "{:?}", resumed.loaded);
     assert_eq!((resumed.instance.as_str(), resumed.state.epoch), (INSTANCE, Epoch(77)));
@@ -318,21 +264,13 @@ fn a_missing_segment_is_a_gap_and_no_later_record_is_folded_in() {
         run.append(2);
     }
     let disk = disk.after_kill();
-    let journal: Vec<String> = disk
-        .names()
-        .into_iter()
-        .filter(|name| name.starts_with("journal/"))
-        .collect();
+    let journal: Vec<String> = disk.names().into_iter().filter(|name| name.starts_with("journal/")).collect();
     assert!(journal.len() >= 2, "{journal:?}");
     // Without state.json the one before it needs the older segment.
     disk.delete(STATE);
     disk.delete(&journal[0]);
     let resumed = open(&disk).unwrap();
-    assert!(
-        matches!(&resumed.loaded, Loaded::Damaged(why) if why.contains("missing")),
-        "{:?}",
-        resumed.loaded
-    );
+    assert!(matches!(&resumed.loaded, Loaded::Damaged(why) if why.contains("missing")), "{:?}", resumed.loaded);
     assert_eq!(resumed.state.misfits, 0);
 
     let disk = used_disk();
@@ -347,11 +285,7 @@ fn a_stale_state_in_the_place_of_the_newest_is_noticed() {
     disk.poke(STATE, &previous);
     disk.poke(PREVIOUS, &newest);
     let resumed = open(&disk).unwrap();
-    assert!(
-        matches!(&resumed.loaded, Loaded::Older(why) if why.contains("older")),
-        "{:?}",
-        resumed.loaded
-    );
+    assert!(matches!(&resumed.loaded, Loaded::Older(why) if why.contains("older")), "{:?}", resumed.loaded);
     assert!(is_everything(&resumed));
 }
 
@@ -370,14 +304,8 @@ fn what_belongs_to_another_is_refused_in_words() {
     assert!(matches!(open(&newer), Err(Refusal::Newer { .. })));
     let instance = poked(|state| state.instance = "0th3".into());
     let refusal = open(&instance).unwrap_err();
-    assert!(
-        matches!(&refusal, Refusal::OtherInstance { theirs, .. } if theirs == "0th3"),
-        "{refusal}"
-    );
-    assert!(matches!(
-        load(&mut used_disk(), &live()),
-        Err(Refusal::OtherMode { .. })
-    ));
+    assert!(matches!(&refusal, Refusal::OtherInstance { theirs, .. } if theirs == "0th3"), "{refusal}");
+    assert!(matches!(load(&mut used_disk(), &live()), Err(Refusal::OtherMode { .. })));
 
     let host = |mode: Mode| {
         let disk = SimDisk::new();
@@ -390,11 +318,7 @@ fn what_belongs_to_another_is_refused_in_words() {
     assert!(matches!(host(Mode::Live), Err(Refusal::OtherHost { .. })));
     let moved = host(Mode::Paper).unwrap();
     assert_eq!(moved.state.host, who().host);
-    assert!(
-        moved.notices.iter().any(|notice| notice.contains("there")),
-        "{:?}",
-        moved.notices
-    );
+    assert!(moved.notices.iter().any(|notice| notice.contains("there")), "{:?}", moved.notices);
 }
 
 #[test]
@@ -403,20 +327,14 @@ fn a_segment_of_another_instance_is_not_folded_in() {
     let name = segment_name(Lsn(1));
     let text = String::from_utf8(disk.peek(&name).unwrap()).unwrap();
     let foreign = SimDisk::new();
-    let other = Identity {
-        instance: Some(Instance::from_chance(9)),
-        ..who()
-    };
+    let other = Identity { instance: Some(Instance::from_chance(9)), ..who() };
     let resumed = load(&mut foreign.clone(), &other).unwrap();
     crate::store::thread::Store::open(foreign.clone(), resumed, Sync::Cycle, SegmentLimits::default(), now);
     let header = String::from_utf8(foreign.peek(&name).unwrap()).unwrap();
     let (_, rest) = text.split_once('\n').unwrap();
     disk.poke(&name, format!("{header}{rest}").as_bytes());
     assert!(matches!(open(&disk), Err(Refusal::OtherInstance { .. })));
-    let unnamed = Identity {
-        instance: None,
-        ..who()
-    };
+    let unnamed = Identity { instance: None, ..who() };
     let resumed = load(&mut disk.clone(), &unnamed).unwrap();
     assert!(matches!(resumed.loaded, Loaded::Damaged(_)), "{:?}", resumed.loaded);
 }
@@ -424,11 +342,7 @@ fn a_segment_of_another_instance_is_not_folded_in() {
 #[test]
 fn an_instance_is_drawn_once_and_kept() {
     let disk = SimDisk::new();
-    let unnamed = |chance: u32| Identity {
-        instance: None,
-        chance,
-        ..who()
-    };
+    let unnamed = |chance: u32| Identity { instance: None, chance, ..who() };
     let resumed = load(&mut disk.clone(), &unnamed(1)).unwrap();
     let drawn = resumed.instance;
     crate::store::thread::Store::open(disk.clone(), resumed, Sync::Cycle, SegmentLimits::default(), now);
@@ -442,18 +356,11 @@ fn a_record_of_a_newer_program_is_damage_and_not_skipped() {
     let disk = used_disk();
     let name = segment_name(Lsn(1));
     let mut text = String::from_utf8(disk.peek(&name).unwrap()).unwrap();
-    let body = format!(
-        "{{\"seq\":10,\"synced\":9,\"rec\":{{\"kind\":\"marvel\",\"id\":\"{}\"}}",
-        order_id(1)
-    );
+    let body = format!("{{\"seq\":10,\"synced\":9,\"rec\":{{\"kind\":\"marvel\",\"id\":\"{}\"}}", order_id(1));
     let sum = crate::store::disk::sha256_hex(body.as_bytes());
     text.push_str(&format!("{body},\"sum\":\"{}\"}}\n", &sum[..16]));
     text.push_str(&crate::store::journal::encode(Lsn(11), Lsn(10), &record(11)).unwrap());
     disk.poke(&name, text.as_bytes());
     let resumed = open(&disk).unwrap();
-    assert!(
-        matches!(&resumed.loaded, Loaded::Damaged(why) if why.contains("version")),
-        "{:?}",
-        resumed.loaded
-    );
+    assert!(matches!(&resumed.loaded, Loaded::Damaged(why) if why.contains("version")), "{:?}", resumed.loaded);
 }

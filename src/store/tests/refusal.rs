@@ -61,11 +61,7 @@ fn a_disk_that_refuses_any_operation_promises_nothing_and_recovers() {
             assert_eq!(disk.offences(), [""; 0], "{case}");
             let so_far = promised(&run.events).max(Lsn(4));
             for (how, image) in disk.images() {
-                assert_eq!(
-                    verdict(&image, so_far, N_RECORDS),
-                    Ok(()),
-                    "{case}, then a power cut ({how})"
-                );
+                assert_eq!(verdict(&image, so_far, N_RECORDS), Ok(()), "{case}, then a power cut ({how})");
             }
             disk.heal();
             n_refused += u32::from(run.store.refused().is_some());
@@ -75,11 +71,7 @@ fn a_disk_that_refuses_any_operation_promises_nothing_and_recovers() {
             assert_eq!(disk.offences(), [""; 0], "{case}");
             run.append(1);
             for (how, image) in disk.images() {
-                assert_eq!(
-                    verdict(&image, Lsn(14), 14),
-                    Ok(()),
-                    "{case}, healed, then a power cut ({how})"
-                );
+                assert_eq!(verdict(&image, Lsn(14), 14), Ok(()), "{case}, healed, then a power cut ({how})");
             }
         }
     }
@@ -100,13 +92,7 @@ fn a_refusal_is_said_once_and_so_is_its_end() {
     run.retry();
     run.work([Message::SaveState]);
     let failed: Vec<&Event> = run.events.iter().collect();
-    assert!(
-        matches!(
-            failed[..],
-            [Event::Disk(DiskNews::Failed(_)), Event::Saved(Saved::State, Err(_))]
-        ),
-        "{failed:?}"
-    );
+    assert!(matches!(failed[..], [Event::Disk(DiskNews::Failed(_)), Event::Saved(Saved::State, Err(_))]), "{failed:?}");
     run.events.clear();
     disk.heal();
     run.work([Message::SaveState]);
@@ -125,11 +111,7 @@ fn a_refusal_is_said_once_and_so_is_its_end() {
 fn a_start_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
     let disk = used_disk();
     let before = disk.peek("state.json");
-    disk.fail(Fault {
-        at: 0,
-        n: usize::MAX,
-        error: ENOSPC,
-    });
+    disk.fail(Fault { at: 0, n: usize::MAX, error: ENOSPC });
     // Reading works on a full disk.
     disk.heal();
     let n_reads = {
@@ -137,11 +119,7 @@ fn a_start_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
         crate::store::load::load(&mut probe.clone(), &super::support::who()).unwrap();
         probe.n_operations()
     };
-    disk.fail(Fault {
-        at: n_reads,
-        n: usize::MAX,
-        error: ENOSPC,
-    });
+    disk.fail(Fault { at: n_reads, n: usize::MAX, error: ENOSPC });
     let mut run = Run::start(&disk, Sync::Cycle).unwrap();
     assert!(run.store.refused().is_some_and(|why| why.contains("free some space")));
     assert!(matches!(run.events[..], [Event::Disk(DiskNews::Failed(_))]));
@@ -158,11 +136,7 @@ fn a_start_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
 fn a_report_that_cannot_be_written_leaves_the_journal_in_use() {
     let disk = used_disk();
     let mut run = Run::start(&disk, Sync::Cycle).unwrap();
-    disk.fail(Fault {
-        at: disk.n_operations(),
-        n: 5,
-        error: ENOSPC,
-    });
+    disk.fail(Fault { at: disk.n_operations(), n: 5, error: ENOSPC });
     run.work([Message::SaveReport(Saved::Draft, Box::new(report(false, now())))]);
     assert!(matches!(run.saved(Saved::Draft), Some(Err(_))));
     disk.heal();
@@ -175,11 +149,7 @@ fn a_record_out_of_turn_is_said_and_lost_to_nobody() {
     let disk = used_disk();
     let mut run = Run::start(&disk, Sync::Cycle).unwrap();
     run.work([Message::Append(Lsn(9), Box::new(super::support::record(4)))]);
-    assert!(
-        matches!(run.events[..], [Event::Disk(DiskNews::Failed(_))]),
-        "{:?}",
-        run.events
-    );
+    assert!(matches!(run.events[..], [Event::Disk(DiskNews::Failed(_))]), "{:?}", run.events);
     run.retry();
     assert_eq!(run.promised(), Lsn(9));
     let resumed = crate::store::load::load(&mut disk.after_kill(), &super::support::who()).unwrap();

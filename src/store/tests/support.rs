@@ -27,19 +27,11 @@ fn instance() -> Instance {
 }
 
 pub(crate) fn who() -> Identity {
-    Identity {
-        instance: Some(instance()),
-        host: HOST.into(),
-        mode: Mode::Paper,
-        chance: 7,
-    }
+    Identity { instance: Some(instance()), host: HOST.into(), mode: Mode::Paper, chance: 7 }
 }
 
 pub(crate) fn live() -> Identity {
-    Identity {
-        mode: Mode::Live,
-        ..who()
-    }
+    Identity { mode: Mode::Live, ..who() }
 }
 
 pub(crate) fn header(first: Lsn) -> Header {
@@ -65,11 +57,7 @@ pub(crate) fn intent(number: u32, when: Wall) -> Intent {
         client_id: order_id(number),
         venue: "main".into(),
         symbol: Symbol::new("BTC-USDT"),
-        side: if number.is_multiple_of(2) {
-            Side::Buy
-        } else {
-            Side::Sell
-        },
+        side: if number.is_multiple_of(2) { Side::Buy } else { Side::Sell },
         price: "64000.5".parse().unwrap(),
         qty: "0.010".parse().unwrap(),
         time_in_force: TimeInForce::PostOnly,
@@ -103,11 +91,7 @@ pub(crate) fn moved(number: u32, state: StateName, when: Wall) -> Record {
         client_id: order_id(number),
         state,
         venue_order_id: Some(VenueOrderId::new(&format!("v\"{number}\n"))),
-        reason: if state.is_terminal() {
-            "graceful_shutdown".into()
-        } else {
-            String::new()
-        },
+        reason: if state.is_terminal() { "graceful_shutdown".into() } else { String::new() },
         at: when,
     })
 }
@@ -117,17 +101,11 @@ pub(crate) fn record(index: usize) -> Record {
     let when = at(index);
     let number = u32::try_from(index / 10).unwrap();
     match index % 10 {
-        0 => Record::Epoch {
-            epoch: Epoch(number + 1),
-            at: when,
-        },
+        0 => Record::Epoch { epoch: Epoch(number + 1), at: when },
         1 => Record::Intent(intent(number, when)),
         2 => moved(number, StateName::Open, when),
         3 => fill(number, &format!("t{index}"), when),
-        4 => Record::Cursor {
-            venue: "main".into(),
-            booked_to: when,
-        },
+        4 => Record::Cursor { venue: "main".into(), booked_to: when },
         5 => Record::Balances {
             venue: "main".into(),
             balances: BTreeMap::from([("USDT".to_owned(), "12.5".parse().unwrap())]),
@@ -163,11 +141,7 @@ pub(crate) fn fold(records: &[Record]) -> State {
 
 /// A state without what a save stamps on it.
 pub(crate) fn content(state: &State) -> State {
-    State {
-        generation: 0,
-        saved_at: Wall::default(),
-        ..state.clone()
-    }
+    State { generation: 0, saved_at: Wall::default(), ..state.clone() }
 }
 
 pub(crate) fn report(complete: bool, started_at: Wall) -> Report {
@@ -209,10 +183,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn start(disk: &SimDisk, sync: Sync) -> Result<Run, String> {
         // Three records a segment, so that a short story turns several.
-        let limits = SegmentLimits {
-            n_records_max: 3,
-            n_bytes_max: u64::MAX,
-        };
+        let limits = SegmentLimits { n_records_max: 3, n_bytes_max: u64::MAX };
         Run::start_with(disk, sync, limits)
     }
 
@@ -222,12 +193,7 @@ impl Run {
         let mut events = Vec::new();
         let mut store = Store::open(disk.clone(), resumed, sync, limits, now);
         store.announce(|event| events.push(event));
-        Ok(Run {
-            store,
-            disk: disk.clone(),
-            events,
-            next,
-        })
+        Ok(Run { store, disk: disk.clone(), events, next })
     }
 
     pub(crate) fn work(&mut self, messages: impl IntoIterator<Item = Message>) -> Flow {

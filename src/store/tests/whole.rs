@@ -27,10 +27,7 @@ fn a_group_costs_one_write_and_one_sync() {
     let mut run = Run::start_with(&disk, Sync::Cycle, SegmentLimits::default()).unwrap();
     let before = disk.n_operations();
     run.append(10);
-    let done: Vec<String> = disk.log()[before..]
-        .iter()
-        .map(|what| what.split(' ').next().unwrap().into())
-        .collect();
+    let done: Vec<String> = disk.log()[before..].iter().map(|what| what.split(' ').next().unwrap().into()).collect();
     assert_eq!(done, ["write", "sync"]);
     assert_eq!(run.events.len(), 1, "{:?}", run.events);
 }
@@ -54,10 +51,7 @@ fn a_segment_goes_once_both_generations_hold_it() {
         run.append(1);
         let firsts = journal::segments(&mut disk.clone()).unwrap();
         let contained = run.store.generations().contained().unwrap_or_default();
-        assert!(
-            firsts[0].0 <= contained.0 + 1,
-            "{firsts:?} does not reach back to {contained:?}"
-        );
+        assert!(firsts[0].0 <= contained.0 + 1, "{firsts:?} does not reach back to {contained:?}");
         assert!(firsts.len() <= 3, "{firsts:?}");
     }
     // Each generation alone gives everything, with the journal.
@@ -79,13 +73,7 @@ fn a_save_of_what_is_saved_writes_nothing() {
     let before = disk.n_operations();
     run.work([Message::SaveState, Message::SaveState]);
     assert_eq!(disk.n_operations(), before);
-    assert_eq!(
-        run.events
-            .iter()
-            .filter(|event| matches!(event, Event::Saved(..)))
-            .count(),
-        3
-    );
+    assert_eq!(run.events.iter().filter(|event| matches!(event, Event::Saved(..))).count(), 3);
 }
 
 #[test]
@@ -128,10 +116,7 @@ fn a_damaged_report_is_said_and_kept() {
     let mut disk = SimDisk::new();
     disk.poke("last_shutdown.json", b"{");
     assert!(matches!(load_report(&mut disk), Err(NoReport::Damaged { .. })));
-    assert!(matches!(
-        archive_report(&mut disk, now()),
-        Err(NoReport::Damaged { .. })
-    ));
+    assert!(matches!(archive_report(&mut disk, now()), Err(NoReport::Damaged { .. })));
     assert_eq!(disk.names(), [format!("last_shutdown.json.broken.{}", now())]);
 }
 
@@ -146,11 +131,7 @@ fn a_report_survives_a_power_cut_at_any_step_of_its_move() {
         let _ = archive_report(&mut disk, now());
         for (how, mut image) in disk.images() {
             let found = load_report(&mut image).unwrap();
-            assert_eq!(
-                found.map(|(_, report)| report),
-                Some(written.clone()),
-                "{cut_at}, {how}"
-            );
+            assert_eq!(found.map(|(_, report)| report), Some(written.clone()), "{cut_at}, {how}");
         }
     }
 }
@@ -173,14 +154,10 @@ fn the_thread_records_on_a_real_disk_and_ends_when_it_is_closed() {
         let (emit, events) = unbounded();
         let thread = std::thread::spawn(move || run(store, &messages, |event| emit.send(event).unwrap()));
         for index in round * 20..(round + 1) * 20 {
-            to_store
-                .send(Message::Append(Lsn(index as u64 + 1), Box::new(record(index))))
-                .unwrap();
+            to_store.send(Message::Append(Lsn(index as u64 + 1), Box::new(record(index)))).unwrap();
         }
         to_store.send(Message::SaveState).unwrap();
-        to_store
-            .send(Message::SaveReport(Saved::Report, Box::new(report(true, now()))))
-            .unwrap();
+        to_store.send(Message::SaveReport(Saved::Report, Box::new(report(true, now())))).unwrap();
         let (reply, flushed) = bounded(1);
         to_store.send(Message::Flush(reply)).unwrap();
         assert_eq!(flushed.recv().unwrap(), Ok(()));
@@ -225,10 +202,7 @@ fn a_refused_real_disk_is_tried_again_by_the_thread_itself() {
     assert!(matches!(events.recv().unwrap(), Event::Disk(_)));
     std::fs::remove_dir(&obstacle).unwrap();
     let news: Vec<Event> = events.iter().take(2).collect();
-    assert!(
-        matches!(&news[..], [Event::Disk(_), Event::Durable(durable)] if durable.up_to() == Lsn(1)),
-        "{news:?}"
-    );
+    assert!(matches!(&news[..], [Event::Disk(_), Event::Durable(durable)] if durable.up_to() == Lsn(1)), "{news:?}");
     drop(to_store);
     thread.join().unwrap();
 }
