@@ -231,6 +231,7 @@ const fn soon(place: &'static str, why: &'static str) -> Home {
     Home { place, why, soon: true }
 }
 
+#[allow(clippy::print_stdout, reason = "how much a rule looked at is read with --nocapture")]
 fn check(rule: &str, looked: &Looked) {
     println!("{rule}: {} files, {} lines", looked.files, looked.lines);
     assert!(
