@@ -34,9 +34,7 @@ impl Token<'_> {
         if self.kind != Kind::Number || ["0x", "0b", "0o"].iter().any(|base| self.text.starts_with(base)) {
             return false;
         }
-        let digits = self
-            .text
-            .trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '_');
+        let digits = self.text.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '_');
         match digits.chars().next() {
             None => false,
             Some('u' | 'i') => false,
@@ -47,12 +45,7 @@ impl Token<'_> {
 
 /// All tokens of a text.
 pub(crate) fn lex(text: &str) -> Vec<Token<'_>> {
-    let mut lexer = Lexer {
-        text,
-        at: 0,
-        line: 1,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { text, at: 0, line: 1, tokens: Vec::new() };
     while lexer.step() {}
     lexer.tokens
 }
@@ -119,8 +112,7 @@ fn is_name_start(letter: char) -> bool {
 }
 
 fn name_length(text: &str) -> usize {
-    text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
-        .unwrap_or(text.len())
+    text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(text.len())
 }
 
 fn block_comment_length(text: &str) -> usize {
@@ -152,9 +144,7 @@ fn literal_length(text: &str) -> Option<usize> {
         let hashes = body.len() - body.trim_start_matches('#').len();
         let quoted = body[hashes..].strip_prefix('"')?;
         let close = format!("\"{}", "#".repeat(hashes));
-        let inner = quoted
-            .find(&close)
-            .map_or(quoted.len(), |at| (at + close.len()).min(quoted.len()));
+        let inner = quoted.find(&close).map_or(quoted.len(), |at| (at + close.len()).min(quoted.len()));
         return Some(prefix.len() + hashes + 1 + inner);
     }
     if body.starts_with('"') {
@@ -262,10 +252,7 @@ pub(crate) fn attribute_at(tokens: &[Token<'_>], at: usize) -> Option<Attribute>
         return None;
     }
     let end = closing(tokens, open) + 1;
-    let words: Vec<&str> = tokens[open + 1..(end - 1).max(open + 1)]
-        .iter()
-        .map(|token| token.text)
-        .collect();
+    let words: Vec<&str> = tokens[open + 1..(end - 1).max(open + 1)].iter().map(|token| token.text).collect();
     let is_test = matches!(words.as_slice(), ["cfg", "(", "test", ")"] | ["test"]);
     Some(Attribute { end, inner, is_test })
 }

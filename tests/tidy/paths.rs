@@ -46,12 +46,7 @@ fn starts_with(segments: &[String], wanted: &[&str]) -> bool {
 
 /// All paths of a file, in the order of its text.
 pub(crate) fn paths(tokens: &[Token<'_>]) -> Vec<Named> {
-    let mut reader = Reader {
-        tokens,
-        at: 0,
-        named: Vec::new(),
-        renames: BTreeMap::new(),
-    };
+    let mut reader = Reader { tokens, at: 0, named: Vec::new(), renames: BTreeMap::new() };
     let mut in_code = Vec::new();
     while let Some(token) = tokens.get(reader.at) {
         let before = reader.at.checked_sub(1).map(|at| &tokens[at]);
@@ -59,10 +54,9 @@ pub(crate) fn paths(tokens: &[Token<'_>]) -> Vec<Named> {
             reader.at += 1;
             reader.tree(&[]);
         } else if token.is("extern") && reader.mark(1, "crate") {
-            in_code.extend(tokens.get(reader.at + 2).map(|name| Named {
-                segments: vec![name.text.to_owned()],
-                line: name.line,
-            }));
+            in_code.extend(
+                tokens.get(reader.at + 2).map(|name| Named { segments: vec![name.text.to_owned()], line: name.line }),
+            );
             reader.at += 3;
         } else if token.kind == Kind::Name && !before.is_some_and(|token| token.is(".")) {
             in_code.push(reader.straight());
@@ -116,12 +110,7 @@ impl Reader<'_> {
         let line = self.tokens[self.at].line;
         let mut segments = vec![self.tokens[self.at].text.to_owned()];
         self.at += 1;
-        while self.separator()
-            && self
-                .tokens
-                .get(self.at + 2)
-                .is_some_and(|token| token.kind == Kind::Name)
-        {
+        while self.separator() && self.tokens.get(self.at + 2).is_some_and(|token| token.kind == Kind::Name) {
             segments.push(self.tokens[self.at + 2].text.to_owned());
             self.at += 3;
         }
@@ -161,10 +150,7 @@ impl Reader<'_> {
         }
         let mut name = segments.last().cloned().unwrap_or_default();
         if self.mark(0, "as") {
-            name = self
-                .tokens
-                .get(self.at + 1)
-                .map_or_else(String::new, |token| token.text.to_owned());
+            name = self.tokens.get(self.at + 1).map_or_else(String::new, |token| token.text.to_owned());
             self.at += 2;
         }
         if segments.len() == around.len() && !self.mark(0, "}") && !self.mark(0, ",") {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::lexer::{Kind, Token, attribute_at};
+use crate::lexer::{Token, attribute_at};
 use crate::paths::{Named, paths};
 use crate::tree::Source;
 
@@ -44,9 +44,7 @@ pub(crate) fn inspect<'a>(
         looked.findings.extend(rule(source).iter().map(Finding::to_string));
     }
     if looked.lines == 0 {
-        looked
-            .findings
-            .push("this rule found nothing to look at: has what it watches moved?".to_owned());
+        looked.findings.push("this rule found nothing to look at: has what it watches moved?".to_owned());
     }
     looked
 }
@@ -72,10 +70,9 @@ pub(crate) fn stray_uses(source: &Source, table: &[Row]) -> Vec<Finding> {
     let Some(row) = table.iter().find(|row| row.module == *own) else {
         return vec![at(source, 1, format!("`{own}` is not in the ring table"))];
     };
-    let tokens = source.shipped();
     let mut findings = Vec::new();
-    for path in paths(&tokens) {
-        let Some(target) = crate_level(&path, modules.len(), table) else {
+    for path in &source.code().paths {
+        let Some(target) = crate_level(path, modules.len(), table) else {
             continue;
         };
         if target == *own {
@@ -85,22 +82,11 @@ pub(crate) fn stray_uses(source: &Source, table: &[Row]) -> Vec<Finding> {
             findings.push(at(
                 source,
                 path.line,
-                format!(
-                    "`{}` names the crate's root: name a module of the ring table",
-                    path.text()
-                ),
+                format!("`{}` names the crate's root: name a module of the ring table", path.text()),
             ));
         } else if !row.may_use.contains(&target) {
-            let may = if row.may_use.is_empty() {
-                "nothing".to_owned()
-            } else {
-                row.may_use.join(", ")
-            };
-            findings.push(at(
-                source,
-                path.line,
-                format!("may not use `crate::{target}`: {own} may use {may}"),
-            ));
+            let may = if row.may_use.is_empty() { "nothing".to_owned() } else { row.may_use.join(", ") };
+            findings.push(at(source, path.line, format!("may not use `crate::{target}`: {own} may use {may}")));
         }
     }
     findings
@@ -130,10 +116,7 @@ pub(crate) fn table_fits(sources: &[Source], table: &[Row]) -> Vec<String> {
         match source.path["src/".len()..].split_once('/') {
             Some((folder, _)) => *seen.entry(folder).or_default() += 1,
             None if matches!(source.path.as_str(), "src/lib.rs" | "src/main.rs") => {}
-            None => findings.push(format!(
-                "{}: a module is a folder with a row in the ring table",
-                source.path
-            )),
+            None => findings.push(format!("{}: a module is a folder with a row in the ring table", source.path)),
         }
     }
     for row in table {
@@ -152,10 +135,7 @@ pub(crate) fn table_fits(sources: &[Source], table: &[Row]) -> Vec<String> {
             }
         }
     }
-    findings.extend(
-        seen.keys()
-            .map(|folder| format!("src/{folder} has no row in the ring table")),
-    );
+    findings.extend(seen.keys().map(|folder| format!("src/{folder} has no row in the ring table")));
     findings
 }
 
@@ -195,15 +175,8 @@ pub(crate) struct Ban {
 }
 
 impl Ban {
-    pub(crate) const EMPTY: Ban = Ban {
-        what: "",
-        within: &[],
-        paths: &[],
-        names: &[],
-        macros: &[],
-        float_literals: false,
-        homes: &[],
-    };
+    pub(crate) const EMPTY: Ban =
+        Ban { what: "", within: &[], paths: &[], names: &[], macros: &[], float_literals: false, homes: &[] };
 
     pub(crate) fn is_about(&self, source: &Source) -> bool {
         let module = source.modules().first().copied();
@@ -212,21 +185,15 @@ impl Ban {
 
     /// Everything banned that the file names, at home or not.
     fn hits(&self, source: &Source) -> Vec<(usize, String)> {
-        let tokens = source.shipped();
-        let mut hits: Vec<(usize, String)> = paths(&tokens)
-            .iter()
-            .filter(|path| self.paths.iter().any(|banned| path.reaches(banned)))
-            .map(|path| (path.line, path.text()))
-            .collect();
-        for (place, token) in tokens.iter().enumerate() {
-            let is_macro = tokens.get(place + 1).is_some_and(|next| next.is("!"))
-                && !tokens.get(place + 2).is_some_and(|next| next.is("="));
-            let named = token.kind == Kind::Name && self.names.contains(&token.text);
-            let called = token.kind == Kind::Name && is_macro && self.macros.contains(&token.text);
-            if named || called || self.float_literals && token.is_float_literal() {
-                hits.push((token.line, token.text.to_owned()));
-            }
-        }
+        let code = source.code();
+        let is_banned = |path: &&Named| self.paths.iter().any(|banned| path.reaches(banned));
+        let paths = code.paths.iter().filter(is_banned).map(|path| (path.line, path.text()));
+        let words = code.words.iter().filter(|word| {
+            let text = word.text.as_str();
+            let is_called = word.is_macro && self.macros.contains(&text);
+            self.names.contains(&text) || is_called || self.float_literals && word.is_float
+        });
+        let mut hits: Vec<(usize, String)> = paths.chain(words.map(|word| (word.line, word.text.clone()))).collect();
         hits.sort();
         hits.dedup();
         hits
@@ -237,10 +204,7 @@ impl Ban {
         if self.homes.iter().any(|home| home.holds(&source.path)) {
             return Vec::new();
         }
-        self.hits(source)
-            .into_iter()
-            .map(|(line, name)| at(source, line, format!("`{name}`: {}", self.what)))
-            .collect()
+        self.hits(source).into_iter().map(|(line, name)| at(source, line, format!("`{name}`: {}", self.what))).collect()
     }
 
     /// Homes that are gone, or that nobody needs any more.
@@ -249,7 +213,7 @@ impl Ban {
         for home in self.homes {
             let built: Vec<&Source> = sources
                 .iter()
-                .filter(|source| source.is_library() && home.holds(&source.path) && !source.shipped().is_empty())
+                .filter(|source| source.is_library() && home.holds(&source.path) && !source.code().is_empty())
                 .collect();
             if built.is_empty() && !home.soon {
                 findings.push(format!("{}: at home in {}, which is gone", self.what, home.place));
@@ -277,17 +241,11 @@ pub(crate) struct Mint {
 
 impl Mint {
     fn is_at(&self, path: &str) -> bool {
-        self.places
-            .iter()
-            .any(|place| path == *place || place.ends_with('/') && path.starts_with(place))
+        self.places.iter().any(|place| path == *place || place.ends_with('/') && path.starts_with(place))
     }
 
     fn calls(&self, source: &Source) -> Vec<usize> {
-        paths(&source.shipped())
-            .iter()
-            .filter(|path| path.ends_with(self.call))
-            .map(|path| path.line)
-            .collect()
+        source.code().paths.iter().filter(|path| path.ends_with(self.call)).map(|path| path.line).collect()
     }
 
     /// Calls elsewhere.
@@ -306,10 +264,8 @@ impl Mint {
 
     /// A mint nobody uses any more guards nothing.
     pub(crate) fn idle(&self, sources: &[Source]) -> Option<String> {
-        let built: Vec<&Source> = sources
-            .iter()
-            .filter(|source| self.is_at(&source.path) && !source.shipped().is_empty())
-            .collect();
+        let built: Vec<&Source> =
+            sources.iter().filter(|source| self.is_at(&source.path) && !source.code().is_empty()).collect();
         let found = built.iter().any(|source| !self.calls(source).is_empty());
         let waits = self.soon && built.is_empty();
         (!found && !waits).then(|| format!("`{}` is not called in {}", self.call, self.places.join(", ")))
@@ -339,7 +295,7 @@ pub(crate) fn missing_header(source: &Source) -> Vec<Finding> {
         findings.push(at(source, 1, "begins with `//!` and what it is".to_owned()));
     }
     let is_module = source.path.ends_with("/mod.rs") && source.modules().len() == 1;
-    if is_module && !source.shipped().is_empty() {
+    if is_module && !source.code().is_empty() {
         let header: String = source.text.lines().take_while(|line| line.starts_with("//!")).collect();
         for words in ["Always holds:", "Never does:"] {
             if !header.contains(words) {
@@ -376,14 +332,19 @@ fn has_word(line: &str, word: &str) -> bool {
 /// A file too long for one sitting.
 pub(crate) fn too_long(source: &Source, lines_max: usize, exceptions: &[(&str, usize, &str)]) -> Vec<Finding> {
     let lines = source.text.lines().count();
-    let max = exceptions
-        .iter()
-        .find(|(path, _, _)| *path == source.path)
-        .map_or(lines_max, |(_, lines, _)| *lines);
+    let max = exceptions.iter().find(|(path, _, _)| *path == source.path).map_or(lines_max, |(_, lines, _)| *lines);
     if lines <= max {
         return Vec::new();
     }
     vec![at(source, lines, format!("{lines} lines, at most {max}: split it"))]
+}
+
+/// Exceptions that nobody needs any more.
+pub(crate) fn stale_lengths(sources: &[Source], lines_max: usize, exceptions: &[(&str, usize, &str)]) -> Vec<String> {
+    let is_long =
+        |path: &str| sources.iter().any(|source| source.path == path && source.text.lines().count() > lines_max);
+    let stale = exceptions.iter().filter(|(path, _, _)| !is_long(path));
+    stale.map(|(path, _, why)| format!("{path} no longer needs its exception ({why})")).collect()
 }
 
 /// Waiting by the clock in tests, outside the places that poll with a deadline. Code that ships is `Ban`'s business.
@@ -391,35 +352,20 @@ pub(crate) fn naps(source: &Source, homes: &[&str]) -> Vec<Finding> {
     if homes.contains(&source.path.as_str()) {
         return Vec::new();
     }
-    let sleeps = |tokens: &[Token<'_>]| -> Vec<usize> {
-        let named = paths(tokens);
+    let sleeps = |named: &[Named]| -> Vec<usize> {
         let sleeps = named.iter().filter(|path| path.reaches("std::thread::sleep"));
         sleeps.map(|path| path.line).collect()
     };
-    let shipped = if source.is_library() {
-        sleeps(&source.shipped())
-    } else {
-        Vec::new()
-    };
-    sleeps(&source.tokens())
+    let shipped = if source.is_library() { sleeps(&source.code().paths) } else { Vec::new() };
+    sleeps(&paths(&source.tokens()))
         .into_iter()
         .filter(|line| !shipped.contains(line))
-        .map(|line| {
-            at(
-                source,
-                line,
-                "a test that sleeps hopes: poll with a deadline".to_owned(),
-            )
-        })
+        .map(|line| at(source, line, "a test that sleeps hopes: poll with a deadline".to_owned()))
         .collect()
 }
 
 fn at(source: &Source, line: usize, what: String) -> Finding {
-    Finding {
-        path: source.path.clone(),
-        line,
-        what,
-    }
+    Finding { path: source.path.clone(), line, what }
 }
 
 /// Macros that must not stand even in tests.

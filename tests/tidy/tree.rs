@@ -4,9 +4,46 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::lexer;
-use crate::lexer::Token;
+use crate::lexer::{Kind, Token};
+use crate::paths::{Named, paths};
+
+/// The code of a file that ships, taken apart once for all rules.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) paths: Vec<Named>,
+    pub(crate) words: Vec<Word>,
+}
+
+/// A name or a number in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    pub(crate) text: String,
+    pub(crate) line: usize,
+    pub(crate) is_macro: bool,
+    pub(crate) is_float: bool,
+}
+
+impl Code {
+    fn of(tokens: &[Token<'_>]) -> Code {
+        let is = |place: usize, text: &str| tokens.get(place).is_some_and(|token| token.is(text));
+        let words = tokens.iter().enumerate().filter(|(_, token)| matches!(token.kind, Kind::Name | Kind::Number));
+        let words = words.map(|(place, token)| Word {
+            text: token.text.to_owned(),
+            line: token.line,
+            is_macro: token.kind == Kind::Name && is(place + 1, "!") && !is(place + 2, "="),
+            is_float: token.is_float_literal(),
+        });
+        Code { words: words.collect(), paths: paths(tokens) }
+    }
+
+    /// Nothing is written yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+}
 
 /// A text file of the repository.
 #[derive(Clone, Debug)]
@@ -16,15 +53,12 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// The whole file is compiled for tests only.
     pub(crate) is_test: bool,
+    code: OnceLock<Code>,
 }
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Source {
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            is_test: false,
-        }
+        Source { path: path.to_owned(), text: text.to_owned(), is_test: false, code: OnceLock::new() }
     }
 
     pub(crate) fn is_rust(&self) -> bool {
@@ -41,12 +75,11 @@ impl Source {
     }
 
     /// The code that ships.
-    pub(crate) fn shipped(&self) -> Vec<Token<'_>> {
-        if self.is_test {
-            Vec::new()
-        } else {
-            lexer::shipped(&self.tokens())
-        }
+    pub(crate) fn code(&self) -> &Code {
+        self.code.get_or_init(|| {
+            let tokens = if self.is_test { Vec::new() } else { lexer::shipped(&self.tokens()) };
+            Code::of(&tokens)
+        })
     }
 
     /// Module names from the crate's root: `["orders", "machine"]`; none for `lib.rs` and `main.rs`.
