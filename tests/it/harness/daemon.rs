@@ -227,7 +227,7 @@ impl Daemon {
             }
             self.is_ready().then_some(Ok(()))
         });
-        seen.flatten().map_err(|why| format!("{why}\n{}", self.home.printed()))
+        seen.and_then(|seen| seen).map_err(|why| format!("{why}\n{}", self.home.printed()))
     }
 
     /// Whether its pid file stands.
@@ -274,7 +274,7 @@ impl Daemon {
         let Some(trader) = trader else { return };
         if kill_process(trader, Signal::KILL).is_ok() {
             // Not our child: it is gone when nobody answers to its number any more.
-            let gone = || test_kill_process(trader).is_err().then_some(());
+            let gone = || is_gone(trader).then_some(());
             let _ = wait::until(Duration::from_secs(10), "the trader to be gone", gone);
         }
     }
@@ -319,6 +319,16 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     // Where the system does not say, take the handler.
     mask.is_none_or(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+/// Whether a process has ended, waited for or not.
+pub(crate) fn is_gone(process: Pid) -> bool {
+    if test_kill_process(process).is_err() {
+        return true;
+    }
+    // Where nobody waits for orphans they stay as zombies: `pid (name) Z ...`.
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 fn inherited(name: &str) -> Option<String> {

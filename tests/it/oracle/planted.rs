@@ -213,6 +213,9 @@ const DEFECTS: &[(&str, Plant)] = &[
     ("loa1b200001a000001 is CANCELED with 0.01 of 0.01 filled", |world| closed_order(world, 0, "state", "CANCELED")),
     ("loa1b200001a000002 is FILLED with 0.005 of 0.01 filled", |world| closed_order(world, 1, "state", "FILLED")),
     ("is REJECTED, and the ledger says it was accepted", |world| closed_order(world, 1, "state", "REJECTED")),
+    ("loa1b200001a000002 is ETH-USDT in the state, BTC-USDT in the ledger", |world| {
+        closed_order(world, 1, "symbol", "ETH-USDT");
+    }),
     ("is booked as filled and was never accepted", |world| {
         let invented = saved("loa1b200001a000008", "FILLED", "0.01");
         world.state["orders"]["recently_closed"].as_array_mut().unwrap().push(invented);
@@ -279,8 +282,10 @@ fn every_planted_defect_is_named() {
     }
 }
 
+type Breach = fn(&World);
+
 /// Defects of the files themselves, planted after they were written.
-const BROKEN_FILES: &[(&str, fn(&World))] = &[
+const BROKEN_FILES: &[(&str, Breach)] = &[
     ("its checksum does not fit", |world| edit(world, "state.json", |text| text.replace("\"960\"", "\"961\""))),
     ("no JSON", |world| edit(world, "state.json", |text| text[..text.len() / 2].to_owned())),
     ("its last line is not the checksum", |world| {

@@ -158,6 +158,10 @@ fn orders_agree(state: &Value, venue: &str, ledger: &Ledger) -> Vec<String> {
             }
             continue;
         };
+        if order["symbol"] != at_venue.symbol {
+            let symbol = order["symbol"].as_str().unwrap_or("?");
+            findings.push(format!("{venue}: {id} is {symbol} in the state, {} in the ledger", at_venue.symbol));
+        }
         if filled != at_venue.filled {
             findings.push(format!("{venue}: {id} is booked with {filled} filled, the ledger says {}", at_venue.filled));
         }
