@@ -253,7 +253,10 @@ impl Plan {
             AskKind::SetCountdown,
             AskKind::ReadCountdown,
         ];
-        let places = asks.map(Place::Ask).into_iter().chain([Place::OrderPush, Place::FillPush]);
+        let places = asks
+            .map(Place::Ask)
+            .into_iter()
+            .chain([Place::OrderPush, Place::FillPush]);
         let struck = |place| self.on.covers(place) && self.fault.suits(place);
         self.times != Times::Exactly(0) && places.into_iter().any(struck)
     }
@@ -441,10 +444,18 @@ mod tests {
     #[test]
     fn a_plan_strikes_after_its_skips_and_as_often_as_it_says() {
         let mut faults = faults();
-        let plan = Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost).after(1).times(2);
+        let plan = Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost)
+            .after(1)
+            .times(2);
         faults.plan(plan).unwrap();
         let mut drawn = Vec::new();
-        for kind in [AskKind::Create, AskKind::Cancel, AskKind::Create, AskKind::Create, AskKind::Create] {
+        for kind in [
+            AskKind::Create,
+            AskKind::Cancel,
+            AskKind::Create,
+            AskKind::Create,
+            AskKind::Create,
+        ] {
             drawn.push(faults.draw(&scene(kind, &[])).is_some());
         }
         assert_eq!(drawn, [false, false, true, true, false]);
@@ -488,15 +499,32 @@ mod tests {
 
     #[test]
     fn every_rate_strikes_somewhere() {
-        let kinds = [AskKind::Create, AskKind::Cancel, AskKind::CancelBatch, AskKind::ListOpen];
+        let kinds = [
+            AskKind::Create,
+            AskKind::Cancel,
+            AskKind::CancelBatch,
+            AskKind::ListOpen,
+        ];
         let mut places: Vec<Place> = kinds.map(Place::Ask).to_vec();
         places.extend([Place::OrderPush, Place::FillPush]);
         let words = FaultRates::default().table().map(|(_, fault)| fault.word());
         for (index, word) in words.into_iter().enumerate() {
             let mut rates = [0_u32; 12];
             rates[index] = 1_000;
-            let [answer_lost, server_error, late_execution, partial_batch, shuffled_batch, not_found, stale_listing, broken_listing, slow_cancel, rate_limited, duplicate_push, lost_push] =
-                rates;
+            let [
+                answer_lost,
+                server_error,
+                late_execution,
+                partial_batch,
+                shuffled_batch,
+                not_found,
+                stale_listing,
+                broken_listing,
+                slow_cancel,
+                rate_limited,
+                duplicate_push,
+                lost_push,
+            ] = rates;
             let rates = FaultRates {
                 answer_lost,
                 server_error,
@@ -520,7 +548,10 @@ mod tests {
                 };
                 seen.extend(faults.draw(&scene));
             }
-            assert!(!seen.is_empty() && seen.iter().all(|fault| fault.word() == word), "{word}: {seen:?}");
+            assert!(
+                !seen.is_empty() && seen.iter().all(|fault| fault.word() == word),
+                "{word}: {seen:?}"
+            );
         }
     }
 }

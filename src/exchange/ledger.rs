@@ -7,7 +7,7 @@
 //! # Format
 //!
 //! Every line: `{"seq":7,"t_ms":1795169472123,"kind":"...",...,"sum":"89abcdef"}`. `t_ms` is when it happened (model
-//! time, milliseconds since 1970). `sum` is the CRC-32 of the line's bytes before `,"sum"`. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
+//! time, milliseconds since 1970; `us`, where it is not 0, are the microseconds beyond). `sum` is the CRC-32 of the line's bytes before `,"sum"`. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
 //! `order_id` the venue's; times in requests end in `_us` and are microseconds.
 //!
 //! | kind | says | fields |
@@ -54,10 +54,14 @@ pub(super) const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLedger {
     /// It ends before its `ready`. Nothing was ever answered from it, so a new one may take its place.
-    #[error("the exchange ledger ends before its beginning was whole; nothing was answered from it, so it can be removed")]
+    #[error(
+        "the exchange ledger ends before its beginning was whole; nothing was answered from it, so it can be removed"
+    )]
     Unfinished,
     /// A line that cannot be used, and is not merely the torn end.
-    #[error("line {line} of the exchange ledger is damaged: {why}; put back a whole copy, or remove it to begin anew (paper orders and balances are lost)")]
+    #[error(
+        "line {line} of the exchange ledger is damaged: {why}; put back a whole copy, or remove it to begin anew (paper orders and balances are lost)"
+    )]
     Line {
         /// Counted from 1.
         line: usize,
@@ -189,13 +193,30 @@ pub(super) enum Line {
 pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) t_ms: i64,
+    /// Microseconds beyond `t_ms`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) us: u16,
     #[serde(flatten)]
     pub(super) line: Line,
 }
 
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
 impl Entry {
+    pub(super) fn new(seq: u64, at: Micros, line: Line) -> Entry {
+        Entry {
+            seq,
+            t_ms: at.millis(),
+            // What is left of a microsecond count below a thousand fits.
+            us: u16::try_from(at.micros().rem_euclid(1_000)).unwrap_or(0),
+            line,
+        }
+    }
+
     pub(super) fn at(&self) -> Micros {
-        Micros::from_millis(self.t_ms)
+        Micros::from_millis(self.t_ms).plus(i64::from(self.us))
     }
 
     /// The text, with its checksum, without a line break.
@@ -213,10 +234,15 @@ impl Entry {
         const TAIL: usize = ",\"sum\":\"89abcdef\"}".len();
         let cut = text.len().saturating_sub(TAIL);
         let tail = text.get(cut..).unwrap_or_default();
-        let sum = tail.strip_prefix(",\"sum\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        let sum = tail
+            .strip_prefix(",\"sum\":\"")
+            .and_then(|rest| rest.strip_suffix("\"}"));
         let found = format!("{:08x}", crc32(&text.as_bytes()[..cut]));
         if sum != Some(found.as_str()) {
-            return Err(format!("its checksum should be {found} and is {}", sum.unwrap_or("missing")));
+            return Err(format!(
+                "its checksum should be {found} and is {}",
+                sum.unwrap_or("missing")
+            ));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
@@ -282,7 +308,11 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[index] = crc;
@@ -299,6 +329,7 @@ mod tests {
         Entry {
             seq,
             t_ms: 1_795_169_472_123,
+            us: 0,
             line: Line::Accepted {
                 request: 4,
                 who: Who {
@@ -317,7 +348,10 @@ mod tests {
     }
 
     fn file(lines: &[Entry]) -> Vec<u8> {
-        lines.iter().flat_map(|line| (line.encode() + "\n").into_bytes()).collect()
+        lines
+            .iter()
+            .flat_map(|line| (line.encode() + "\n").into_bytes())
+            .collect()
     }
 
     #[test]
@@ -328,7 +362,9 @@ mod tests {
     #[test]
     fn lines_come_back_as_they_went() {
         let text = entry(7).encode();
-        assert!(text.starts_with("{\"seq\":7,\"t_ms\":1795169472123,\"kind\":\"accepted\",\"request\":4,\"account\":2,"));
+        assert!(
+            text.starts_with("{\"seq\":7,\"t_ms\":1795169472123,\"kind\":\"accepted\",\"request\":4,\"account\":2,")
+        );
         assert_eq!(Entry::decode(&text), Ok(entry(7)));
         let ask = Ask::ListOpen { cursor: None };
         let request = Entry {
@@ -346,7 +382,10 @@ mod tests {
     #[test]
     fn places_have_one_word_each() {
         let word = |place| serde_json::to_string(&place).unwrap();
-        assert_eq!(word(Place::Ask(super::super::asks::AskKind::CancelBatch)), "\"cancel_batch\"");
+        assert_eq!(
+            word(Place::Ask(super::super::asks::AskKind::CancelBatch)),
+            "\"cancel_batch\""
+        );
         assert_eq!(word(Place::FillPush), "\"fill_push\"");
         for place in [Place::Ask(super::super::asks::AskKind::Time), Place::OrderPush] {
             assert_eq!(serde_json::from_str::<Place>(&word(place)).unwrap(), place);

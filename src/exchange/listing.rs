@@ -70,7 +70,10 @@ impl Exchange {
     }
 
     fn open_now(&self, account: AccountId, after: u64, wanted: usize) -> Vec<(u64, OrderView)> {
-        let live = self.accounts.get(&account).map(|holder| holder.live.range(after.saturating_add(1)..));
+        let live = self
+            .accounts
+            .get(&account)
+            .map(|holder| holder.live.range(after.saturating_add(1)..));
         let orders = live.into_iter().flatten().filter_map(|no| self.orders.get(no));
         orders.take(wanted).map(|order| (order.no, self.view(order))).collect()
     }
@@ -140,7 +143,10 @@ impl Exchange {
         let begin = holder
             .fills
             .partition_point(|fill| fill.trade <= after || fill.view.at < since);
-        let shown = holder.fills.range(begin..).take_while(|fill| fill.view.at <= complete_to);
+        let shown = holder
+            .fills
+            .range(begin..)
+            .take_while(|fill| fill.view.at <= complete_to);
         let mut page: Vec<_> = shown.take(page_size + 1).collect();
         let more = page.len() > page_size;
         page.truncate(page_size);
@@ -159,7 +165,10 @@ impl Exchange {
 
     pub(super) fn positions(&self, account: AccountId) -> Vec<PositionView> {
         let contracts = self.accounts.get(&account).map(|holder| &holder.purse.contracts);
-        let open = contracts.into_iter().flatten().filter(|(_, contract)| contract.lots != 0);
+        let open = contracts
+            .into_iter()
+            .flatten()
+            .filter(|(_, contract)| contract.lots != 0);
         open.map(|(&place, contract)| PositionView {
             symbol: self.pits[place].symbol.clone(),
             qty: self.grids[place].qty(contract.lots),

@@ -30,8 +30,8 @@ mod trading;
 mod venue;
 
 pub use answers::{
-    BalanceView, BatchItem, Body, Emit, ErrorCode, FillView, Names, OrderView, PositionView, Push, Quote, Reason, Reply,
-    Status,
+    BalanceView, BatchItem, Body, Emit, ErrorCode, FillView, Names, OrderView, PositionView, Push, Quote, Reason,
+    Reply, Status,
 };
 pub use asks::{AccountId, Ask, AskKind, Micros, NewOrder, OrderRef, Ticket};
 pub use faults::{Fault, FaultRates, ImpossiblePlan, On, Place, Plan, Times};

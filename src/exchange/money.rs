@@ -108,7 +108,9 @@ fn times(step: Decimal, count: i64) -> Decimal {
 /// The fee on an amount, cut at the 18th place.
 pub(super) fn fee(worth: Decimal, bps: Decimal) -> Decimal {
     let hundred_percent_bps = Decimal::whole(10_000).units();
-    worth.mul_ratio(bps.units(), hundred_percent_bps).unwrap_or(Decimal::ZERO)
+    worth
+        .mul_ratio(bps.units(), hundred_percent_bps)
+        .unwrap_or(Decimal::ZERO)
 }
 
 /// An amount of a currency.

@@ -89,7 +89,9 @@ impl Exchange {
         });
         match fault {
             Fault::ServerError => self.answer(asked, Err(ErrorCode::Server), 0),
-            Fault::RateLimited { retry_after_ms } => self.answer(asked, Err(ErrorCode::RateLimited { retry_after_ms }), 0),
+            Fault::RateLimited { retry_after_ms } => {
+                self.answer(asked, Err(ErrorCode::RateLimited { retry_after_ms }), 0)
+            }
             Fault::Refused(code) => self.answer(asked, Err(code), 0),
             Fault::NotFound => self.answer(asked, Err(ErrorCode::OrderNotFound), 0),
             Fault::LateExecution { .. } => {
@@ -138,7 +140,9 @@ impl Exchange {
                 let drawn = match ask {
                     // After half of what the deadline leaves, so that the caller has given up, and before its end.
                     Ask::Create(new) => {
-                        let left_us = new.not_after.map_or(2_500_000, |deadline| deadline.micros() - now.micros());
+                        let left_us = new
+                            .not_after
+                            .map_or(2_500_000, |deadline| deadline.micros() - now.micros());
                         left_us.max(0) / 1_000 * chance.between(500, 950) / 1_000
                     }
                     _ => chance.between(500, 1_900),
@@ -160,7 +164,9 @@ impl Exchange {
                 let count = ask.named().len();
                 let failing = failing.clone().unwrap_or_else(|| {
                     let sure = usize::try_from(chance.below(count as u64)).unwrap_or(0);
-                    (0..count).filter(|&item| item == sure || chance.below(3) == 0).collect()
+                    (0..count)
+                        .filter(|&item| item == sure || chance.below(3) == 0)
+                        .collect()
                 });
                 (Twist::Partial(failing), None)
             }
@@ -208,7 +214,8 @@ impl Exchange {
 
     /// Carries a request out.
     fn execute(&mut self, request: u64, account: AccountId, ask: &Ask, twist: &Twist) -> Outcome {
-        if !self.accounts.contains_key(&account) {
+        // A create says so itself, and stands in the ledger as rejected.
+        if !self.accounts.contains_key(&account) && ask.kind() != AskKind::Create {
             return Err(ErrorCode::BadRequest("unknown account".to_owned()));
         }
         let slow_by_us = match twist {
@@ -241,7 +248,9 @@ impl Exchange {
             Ask::ListFills { since, cursor } => self.list_fills(account, *since, cursor.as_deref(), twist),
             Ask::Balances => Ok(Body::Balances(self.balances(account))),
             Ask::Positions => Ok(Body::Positions(self.positions(account))),
-            Ask::Instruments => Ok(Body::Instruments(self.grids.iter().map(|grid| grid.rules.clone()).collect())),
+            Ask::Instruments => Ok(Body::Instruments(
+                self.grids.iter().map(|grid| grid.rules.clone()).collect(),
+            )),
             Ask::Time => Ok(Body::Time(self.now)),
             Ask::SetCountdown { ms } => {
                 let due = ms.map(|ms| self.now.plus_millis(i64::from(ms)));
@@ -283,7 +292,9 @@ impl Exchange {
     ) -> Result<Vec<BatchItem>, ErrorCode> {
         let most = self.setup.batch_cancel_max;
         if orders.is_empty() || orders.len() > most {
-            return Err(ErrorCode::BadRequest(format!("a batch cancel holds 1 to {most} orders")));
+            return Err(ErrorCode::BadRequest(format!(
+                "a batch cancel holds 1 to {most} orders"
+            )));
         }
         let mut items = Vec::with_capacity(orders.len());
         for (index, which) in orders.iter().enumerate() {
@@ -298,7 +309,10 @@ impl Exchange {
                 self.cancel(account, which, slow_by_us).map(|(_, filled)| filled)
             };
             items.push(BatchItem {
-                client_id: known.as_ref().map(|names| names.client_id.clone()).or(which.client_id.clone()),
+                client_id: known
+                    .as_ref()
+                    .map(|names| names.client_id.clone())
+                    .or(which.client_id.clone()),
                 order_id: known.map(|names| names.order_id).or(which.order_id.clone()),
                 result,
             });

@@ -121,7 +121,11 @@ impl Exchange {
         for (&account, holder) in &self.accounts {
             for filled in &holder.fills {
                 fills.push((account, filled));
-                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no)) {
+                if let Some(order) = holder
+                    .names
+                    .get(filled.view.client_id.as_str())
+                    .and_then(|no| self.orders.get(no))
+                {
                     let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
                     *listed_lots.entry(order.no).or_default() += lots;
                 }
@@ -132,7 +136,11 @@ impl Exchange {
             let listed = listed_lots.get(&order.no).copied().unwrap_or(0);
             lines.push((order.created_at, self.accepted_line(order, order.filled_lots - listed)));
         }
-        lines.extend(fills.into_iter().map(|(account, filled)| (filled.view.at, fill_line(account, filled))));
+        lines.extend(
+            fills
+                .into_iter()
+                .map(|(account, filled)| (filled.view.at, fill_line(account, filled))),
+        );
         for order in self.closed.iter().filter_map(|no| self.orders.get(no)) {
             if let Life::Closed(at, reason) = order.life {
                 let filled = self.grids[order.pit].qty(order.filled_lots);
@@ -261,7 +269,9 @@ impl Fold {
             }
             Line::Market { symbol, price } => {
                 let place = self.pit(&symbol)?;
-                let ticks = self.exchange.grids[place].ticks(price).ok_or("the price is off its grid")?;
+                let ticks = self.exchange.grids[place]
+                    .ticks(price)
+                    .ok_or("the price is off its grid")?;
                 self.exchange.pits[place].market.set_fair_ticks(ticks);
                 Ok(())
             }
@@ -383,7 +393,11 @@ impl Fold {
             side,
             ticks: grid.ticks(price).ok_or_else(off_grid)?,
             lots: grid.lots(qty).ok_or_else(off_grid)?,
-            filled_lots: if filled.is_zero() { 0 } else { grid.lots(filled).ok_or_else(off_grid)? },
+            filled_lots: if filled.is_zero() {
+                0
+            } else {
+                grid.lots(filled).ok_or_else(off_grid)?
+            },
             time_in_force,
             created_at: at,
             life: Life::Taking,
@@ -477,14 +491,20 @@ impl Fold {
                 continue;
             };
             if order.left() > 0 {
-                let rank = exchange.pits[order.pit].book.add(order.side, order.ticks, Owner::Order(no), order.left());
+                let rank = exchange.pits[order.pit]
+                    .book
+                    .add(order.side, order.ticks, Owner::Order(no), order.left());
                 order.life = Life::Resting(rank);
             } else {
                 // A crash came between its last fill and its end.
                 order.life = Life::Taking;
             }
         }
-        let live: Vec<u64> = exchange.accounts.values().flat_map(|holder| holder.live.iter().copied()).collect();
+        let live: Vec<u64> = exchange
+            .accounts
+            .values()
+            .flat_map(|holder| holder.live.iter().copied())
+            .collect();
         for no in live {
             exchange.relock(no);
             let order = &exchange.orders[&no];
@@ -496,7 +516,11 @@ impl Fold {
                 exchange.schedule(due, Due::CancelDone(no));
             }
         }
-        let late: Vec<(u64, Micros)> = exchange.late.iter().map(|(&request, late)| (request, late.due)).collect();
+        let late: Vec<(u64, Micros)> = exchange
+            .late
+            .iter()
+            .map(|(&request, late)| (request, late.due))
+            .collect();
         for (request, due) in late {
             exchange.schedule(due, Due::ExecuteLate(request));
         }

@@ -196,7 +196,10 @@ mod tests {
         ] {
             let rules = Listing::for_symbol(&Symbol::new(symbol)).rules;
             let shown = (rules.tick.to_string(), rules.lot.to_string());
-            assert_eq!((rules.base.as_str(), rules.quote.as_str(), rules.kind), (base, quote, kind));
+            assert_eq!(
+                (rules.base.as_str(), rules.quote.as_str(), rules.kind),
+                (base, quote, kind)
+            );
             assert_eq!(shown, (tick.to_owned(), lot.to_owned()), "{symbol}");
         }
     }
@@ -217,7 +220,10 @@ mod tests {
         };
         settings.faults.answer_lost = 11;
         let setup = Setup::from_settings(&settings, &[Symbol::new("BTC-USDT")]);
-        assert_eq!((setup.latency_us, setup.cancels_per_second, setup.batch_cancel_max), (7_000, 9, 3));
+        assert_eq!(
+            (setup.latency_us, setup.cancels_per_second, setup.batch_cancel_max),
+            (7_000, 9, 3)
+        );
         assert_eq!(setup.faults.answer_lost, 11);
     }
 }

@@ -255,7 +255,9 @@ impl Exchange {
     }
 
     fn trade(&mut self, taker: Taker, maker: Option<u64>, pit: usize, side: Side, front: Front, lots: i64) {
-        self.pits[pit].book.reduce(side.opposite(), front.ticks, front.rank, lots);
+        self.pits[pit]
+            .book
+            .reduce(side.opposite(), front.ticks, front.rank, lots);
         self.stir(pit);
         let taker = match taker {
             Taker::Crowd => None,
@@ -291,7 +293,11 @@ impl Exchange {
         order.filled_lots += lots;
         order.fills.push((self.now, lots));
         let grid = &self.grids[order.pit];
-        let bps = if maker { self.setup.maker_fee_bps } else { self.setup.taker_fee_bps };
+        let bps = if maker {
+            self.setup.maker_fee_bps
+        } else {
+            self.setup.taker_fee_bps
+        };
         let fee = money::fee(grid.notional(ticks, lots), bps);
         let view = FillView {
             trade_id: Exchange::trade_id(self.last_trade),

@@ -359,7 +359,10 @@ impl Exchange {
     pub fn open_orders(&self, account: AccountId) -> Vec<OrderView> {
         let live = self.accounts.get(&account).map(|holder| &holder.live);
         let numbers = live.into_iter().flatten();
-        numbers.filter_map(|no| self.orders.get(no)).map(|order| self.view(order)).collect()
+        numbers
+            .filter_map(|no| self.orders.get(no))
+            .map(|order| self.view(order))
+            .collect()
     }
 
     /// The account's remembered fills, as they are.
@@ -396,7 +399,10 @@ impl Exchange {
                 let grid = &self.grids[place];
                 // What a contract was opened for is still in its holder's pocket, and will change hands at the end.
                 add(&grid.quote, -contract.cost);
-                add(grid.rules.symbol.as_str(), grid.rules.lot.checked_mul_int(contract.lots).unwrap_or_default());
+                add(
+                    grid.rules.symbol.as_str(),
+                    grid.rules.lot.checked_mul_int(contract.lots).unwrap_or_default(),
+                );
             }
         }
         totals
@@ -415,7 +421,9 @@ impl Exchange {
         };
         let grid = &self.grids[place];
         let levels = self.pits[place].book.depth(side, levels_max).into_iter();
-        levels.map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots))).collect()
+        levels
+            .map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots)))
+            .collect()
     }
 
     /// The first moment: time begins, the ledger begins, the market opens.
@@ -469,7 +477,11 @@ impl Exchange {
 
     pub(super) fn draw_latency(&mut self) -> i64 {
         let jitter_us = self.setup.latency_jitter_us;
-        let extra = if jitter_us > 0 { self.chance.between(0, jitter_us) } else { 0 };
+        let extra = if jitter_us > 0 {
+            self.chance.between(0, jitter_us)
+        } else {
+            0
+        };
         self.setup.latency_us.max(0) + extra
     }
 
@@ -480,12 +492,7 @@ impl Exchange {
 
     pub(super) fn line_at(&mut self, at: Micros, line: Line) -> String {
         self.last_seq += 1;
-        let entry = Entry {
-            seq: self.last_seq,
-            t_ms: at.millis(),
-            line,
-        };
-        entry.encode()
+        Entry::new(self.last_seq, at, line).encode()
     }
 
     pub(super) fn pit(&self, symbol: &Symbol) -> Option<usize> {
@@ -497,7 +504,8 @@ impl Exchange {
     pub(super) fn deliver_answer(&mut self, ticket: Ticket, reply: Reply, slot: u64, extra_us: i64) {
         let lands = self.now.plus(self.draw_latency()).plus(extra_us);
         let slot = if self.chance.below(4) == 0 { self.slot() } else { slot };
-        self.queue.insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
+        self.queue
+            .insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
     }
 
     /// Sends news to an account. Each stream keeps its order, unless a fault says otherwise.
