@@ -142,10 +142,10 @@ impl Exchange {
             let jitter_us = self.chance.between(-every_us / 10, every_us / 10);
             pit.quoted_at.plus(every_us + jitter_us)
         };
-        self.schedule(at, Due::QuoteDue(place));
+        self.schedule(at, Due::ShowQuote(place));
     }
 
-    pub(super) fn quote_due(&mut self, place: usize) {
+    pub(super) fn show_quote(&mut self, place: usize) {
         let touch = self.touch(place);
         let now = self.now;
         let lands = now.plus(self.draw_latency());

@@ -376,6 +376,10 @@ impl Faults {
         Ok(())
     }
 
+    pub(super) fn plans_left(&self) -> usize {
+        self.plans.len()
+    }
+
     pub(super) fn heal(&mut self) {
         self.rates = FaultRates::default();
         self.plans.clear();

@@ -146,7 +146,7 @@ impl Exchange {
         let shown = holder
             .fills
             .range(begin..)
-            .take_while(|fill| fill.view.at <= complete_to);
+            .take_while(|fill| fill.booked_at <= complete_to);
         let mut page: Vec<_> = shown.take(page_size + 1).collect();
         let more = page.len() > page_size;
         page.truncate(page_size);

@@ -292,6 +292,9 @@ impl Exchange {
         };
         order.filled_lots += lots;
         order.fills.push((self.now, lots));
+        // Times of fills never fall, even where a clock was set back between two runs: lists are searched by them.
+        let newest = self.accounts.get(&order.account).and_then(|holder| holder.fills.back());
+        let at = newest.map_or(self.now, |newest| newest.view.at.max(self.now));
         let grid = &self.grids[order.pit];
         let bps = if maker {
             self.setup.maker_fee_bps
@@ -310,11 +313,12 @@ impl Exchange {
             fee,
             fee_asset: grid.quote.to_string(),
             maker,
-            at: self.now,
+            at,
         };
         let filled = Filled {
             trade: self.last_trade,
             view,
+            booked_at: self.now,
             with,
         };
         let line = fill_line(order.account, &filled);

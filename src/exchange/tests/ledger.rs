@@ -342,3 +342,29 @@ fn nothing_is_told_before_it_is_written() {
     }
     assert!(told > 50);
 }
+
+#[test]
+fn a_clock_set_back_between_two_runs_stops_nothing() {
+    let mut bench = Bench::new(still());
+    for id in ["a", "b"] {
+        bench.create(ANN, buy(id, "63000")).unwrap();
+    }
+    bench.create(BOB, sell("s1", "63000").of("0.001")).unwrap();
+    bench.ask(ANN, Ask::SetCountdown { ms: Some(2_000) }).unwrap();
+    let mut exchange = Exchange::restore(still(), &bench.file()).unwrap().exchange;
+    let yesterday = bench.now.plus_millis(-86_400_000);
+    let mut out = Vec::new();
+    exchange.catch_up(yesterday, &mut out);
+    let mut bench = Bench::on(exchange, yesterday);
+    bench.create(BOB, sell("s2", "63000").of("0.002")).unwrap();
+    bench.cancel(ANN, "a").unwrap();
+    bench.run_ms(10);
+    assert_eq!(bench.open(ANN), ["b"]);
+    let since = Micros::from_millis(START_MS);
+    match bench.ask(ANN, Ask::ListFills { since, cursor: None }).unwrap() {
+        Body::Fills { rows, .. } => assert_eq!(rows.len(), 2, "a cursor from before finds the new fill"),
+        other => panic!("{other:?}"),
+    }
+    bench.run_ms(2_000);
+    assert!(bench.open(ANN).is_empty(), "the switch runs out all the same");
+}
