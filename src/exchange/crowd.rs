@@ -75,7 +75,14 @@ impl Exchange {
             // The price moves into a resting order bit by bit as often as at a blow.
             lots = pit.market.small_lots();
         }
-        let left = self.crowd_take(place, Take { side, limit: ticks, lots });
+        let left = self.crowd_take(
+            place,
+            Take {
+                side,
+                limit: ticks,
+                lots,
+            },
+        );
         if left > 0 {
             self.pits[place].book.add(side, ticks, Owner::Crowd, left);
         }
@@ -101,7 +108,10 @@ impl Exchange {
 
     pub(super) fn market_line(&self, place: usize) -> Line {
         let pit = &self.pits[place];
-        Line::Market { symbol: pit.symbol.clone(), price: self.grids[place].price(pit.market.fair_ticks()) }
+        Line::Market {
+            symbol: pit.symbol.clone(),
+            price: self.grids[place].price(pit.market.fair_ticks()),
+        }
     }
 
     /// The best prices at this moment, the painted ones included.
@@ -132,10 +142,10 @@ impl Exchange {
             let jitter_us = self.chance.between(-every_us / 10, every_us / 10);
             pit.quoted_at.plus(every_us + jitter_us)
         };
-        self.schedule(at, Due::QuoteDue(place));
+        self.schedule(at, Due::ShowQuote(place));
     }
 
-    pub(super) fn quote_due(&mut self, place: usize) {
+    pub(super) fn show_quote(&mut self, place: usize) {
         let touch = self.touch(place);
         let now = self.now;
         let lands = now.plus(self.draw_latency());

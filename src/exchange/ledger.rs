@@ -7,7 +7,7 @@
 //! # Format
 //!
 //! Every line: `{"seq":7,"t_ms":1795169472123,"kind":"...",...,"sum":"89abcdef"}`. `t_ms` is when it happened (model
-//! time, milliseconds since 1970). `sum` is the CRC-32 of the line's bytes before `,"sum"`. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
+//! time, milliseconds since 1970; `us`, where it is not 0, are the microseconds beyond). `sum` is the CRC-32 of the line's bytes before `,"sum"`. Amounts are decimal strings. `account` is a number; `client_id` is the caller's name of an order,
 //! `order_id` the venue's; times in requests end in `_us` and are microseconds.
 //!
 //! | kind | says | fields |
@@ -31,7 +31,8 @@
 //! **Reading it.** An order is open from `accepted` to `closed`. (After a crash between two lines, an order may be left
 //! with `filled` equal to `qty` and no `closed`, or `accepted` and never `resting`: the next start finishes it, by lines
 //! in this ledger.) What is filled is `filled` of `accepted` plus the `qty` of its `fill` lines. A cancel that was
-//! answered is done at `closed`, not at `canceling`. Faults struck at their `t_ms`.
+//! answered is done at `closed`, not at `canceling`. Faults struck at their `t_ms`; a request refused by a fault has its
+//! `request`, `fault` and `answer` lines only.
 //!
 //! **Beginning.** A ledger begins with `meta` and ends its beginning with `ready`. A fresh one holds the first balances
 //! between; one from `checkpoint_lines` repeats, with their old `t_ms`, the orders and fills that are still remembered,
@@ -193,13 +194,30 @@ pub(super) enum Line {
 pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) t_ms: i64,
+    /// Microseconds beyond `t_ms`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) us: u16,
     #[serde(flatten)]
     pub(super) line: Line,
 }
 
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
 impl Entry {
+    pub(super) fn new(seq: u64, at: Micros, line: Line) -> Entry {
+        Entry {
+            seq,
+            t_ms: at.millis(),
+            // What is left of a microsecond count below a thousand fits.
+            us: u16::try_from(at.micros().rem_euclid(1_000)).unwrap_or(0),
+            line,
+        }
+    }
+
     pub(super) fn at(&self) -> Micros {
-        Micros::from_millis(self.t_ms)
+        Micros::from_millis(self.t_ms).plus(i64::from(self.us))
     }
 
     /// The text, with its checksum, without a line break.
@@ -217,10 +235,15 @@ impl Entry {
         const TAIL: usize = ",\"sum\":\"89abcdef\"}".len();
         let cut = text.len().saturating_sub(TAIL);
         let tail = text.get(cut..).unwrap_or_default();
-        let sum = tail.strip_prefix(",\"sum\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        let sum = tail
+            .strip_prefix(",\"sum\":\"")
+            .and_then(|rest| rest.strip_suffix("\"}"));
         let found = format!("{:08x}", crc32(&text.as_bytes()[..cut]));
         if sum != Some(found.as_str()) {
-            return Err(format!("its checksum should be {found} and is {}", sum.unwrap_or("missing")));
+            return Err(format!(
+                "its checksum should be {found} and is {}",
+                sum.unwrap_or("missing")
+            ));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
@@ -244,7 +267,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
             // A write that never finished: nothing that follows from this line was ever delivered.
             break;
         };
-        let decoded = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(Entry::decode);
+        let decoded = std::str::from_utf8(line)
+            .map_err(|error| error.to_string())
+            .and_then(Entry::decode);
         let entry = decoded.map_err(damaged)?;
         if let Some(last) = entries.last()
             && last.seq.checked_add(1) != Some(entry.seq)
@@ -255,18 +280,26 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
         entries.push(entry);
     }
     // Of a trade between two accounts either both sides happened or none did.
-    if let Some(Entry { line: Line::Fill { trade, with, .. }, .. }) = entries.last()
+    if let Some(Entry {
+        line: Line::Fill { trade, with, .. },
+        ..
+    }) = entries.last()
         && with != "crowd"
         && !matches!(entries.iter().rev().nth(1), Some(Entry { line: Line::Fill { trade: before, .. }, .. }) if before == trade)
     {
         whole_bytes -= pieces[entries.len() - 1].len();
         entries.pop();
     }
-    Ok(Whole { entries, bytes: whole_bytes })
+    Ok(Whole {
+        entries,
+        bytes: whole_bytes,
+    })
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, &byte| (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)])
+    !bytes.iter().fold(!0_u32, |crc, &byte| {
+        (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)]
+    })
 }
 
 const CRC_TABLE: [u32; 256] = {
@@ -276,7 +309,11 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[index] = crc;
@@ -293,6 +330,7 @@ mod tests {
         Entry {
             seq,
             t_ms: 1_795_169_472_123,
+            us: 0,
             line: Line::Accepted {
                 request: 4,
                 who: Who {
@@ -311,7 +349,10 @@ mod tests {
     }
 
     fn file(lines: &[Entry]) -> Vec<u8> {
-        lines.iter().flat_map(|line| (line.encode() + "\n").into_bytes()).collect()
+        lines
+            .iter()
+            .flat_map(|line| (line.encode() + "\n").into_bytes())
+            .collect()
     }
 
     #[test]
@@ -327,15 +368,25 @@ mod tests {
         );
         assert_eq!(Entry::decode(&text), Ok(entry(7)));
         let ask = Ask::ListOpen { cursor: None };
-        let request =
-            Entry { line: Line::Request { request: 1, ticket: Ticket(9), account: AccountId(0), ask }, ..entry(8) };
+        let request = Entry {
+            line: Line::Request {
+                request: 1,
+                ticket: Ticket(9),
+                account: AccountId(0),
+                ask,
+            },
+            ..entry(8)
+        };
         assert_eq!(Entry::decode(&request.encode()), Ok(request));
     }
 
     #[test]
     fn places_have_one_word_each() {
         let word = |place| serde_json::to_string(&place).unwrap();
-        assert_eq!(word(Place::Ask(super::super::asks::AskKind::CancelBatch)), "\"cancel_batch\"");
+        assert_eq!(
+            word(Place::Ask(super::super::asks::AskKind::CancelBatch)),
+            "\"cancel_batch\""
+        );
         assert_eq!(word(Place::FillPush), "\"fill_push\"");
         for place in [Place::Ask(super::super::asks::AskKind::Time), Place::OrderPush] {
             assert_eq!(serde_json::from_str::<Place>(&word(place)).unwrap(), place);

@@ -1,4 +1,4 @@
-//! From the ledger back to a venue, and the beginning of a fresh ledger.
+//! From the ledger back to a venue.
 //!
 //! Always holds: open orders with their place in line, fills, balances, contracts, ids, requests still to be carried
 //! out late, cancels under way and the dead man's switches come back. Random faults and delays begin a new sequence.
@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::{Emit, FillView, Reason};
+use super::answers::{FillView, Reason};
 use super::asks::{AccountId, Ask, Micros, Ticket};
 use super::book::Owner;
 use super::ledger::{self, BadLedger, Line, Who};
 use super::money::{AMOUNT_MAX, Purse};
 use super::setup::{Listing, Setup};
-use super::trading::fill_line;
 use super::venue::{Account, Due, Exchange, Filled, Late, Life, Order};
 use crate::domain::ids::Symbol;
 use crate::domain::money::Decimal;
@@ -73,141 +72,41 @@ impl Exchange {
             return Err(BadLedger::Unfinished);
         }
         fold.exchange.last_seq = last_seq;
-        Ok(Restored { exchange: fold.finish(), whole_bytes: whole.bytes, torn_bytes: ledger.len() - whole.bytes })
-    }
-
-    /// The beginning of a fresh ledger that stands for everything so far; write it whole, then let it take the old one's
-    /// place. Lines that `advance` hands out later belong after it.
-    pub fn checkpoint_lines(&mut self) -> Vec<String> {
-        // Lines not handed out yet tell of what these already stand for.
-        self.out.retain(|emit| !matches!(emit, Emit::Ledger(_)));
-        let mut lines = vec![(
-            self.now,
-            Line::Meta {
-                version: ledger::VERSION,
-                seed: self.setup.seed,
-                symbols: self.pits.iter().map(|pit| pit.symbol.clone()).collect(),
-                orders: self.last_order,
-                trades: self.last_trade,
-                requests: self.last_request,
-            },
-        )];
-        self.order_lines(&mut lines);
-        self.late_lines(&mut lines);
-        for (&account, holder) in &self.accounts {
-            let time_ms = holder.countdown.map(Micros::millis);
-            if time_ms.is_some() {
-                lines.push((self.now, Line::Countdown { account, time_ms }));
-            }
-            self.holder_lines(&account.to_string(), &holder.purse, &mut lines);
-        }
-        self.holder_lines("crowd", &self.crowd, &mut lines);
-        self.holder_lines("fees", &self.fees, &mut lines);
-        for place in 0..self.pits.len() {
-            lines.push((self.now, self.market_line(place)));
-        }
-        lines.push((self.now, Line::Ready {}));
-        lines.into_iter().map(|(at, line)| self.line_at(at, line)).collect()
-    }
-
-    /// Orders, their remembered fills, their ends.
-    fn order_lines(&self, lines: &mut Vec<(Micros, Line)>) {
-        let mut fills: Vec<(AccountId, &Filled)> = Vec::new();
-        let mut listed_lots: BTreeMap<u64, i64> = BTreeMap::new();
-        for (&account, holder) in &self.accounts {
-            for filled in &holder.fills {
-                fills.push((account, filled));
-                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no))
-                {
-                    let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
-                    *listed_lots.entry(order.no).or_default() += lots;
-                }
-            }
-        }
-        fills.sort_by_key(|(_, filled)| (filled.trade, !filled.view.maker));
-        for order in self.orders.values() {
-            let listed = listed_lots.get(&order.no).copied().unwrap_or(0);
-            lines.push((order.created_at, self.accepted_line(order, order.filled_lots - listed)));
-        }
-        lines.extend(fills.into_iter().map(|(account, filled)| (filled.view.at, fill_line(account, filled))));
-        for order in self.closed.iter().filter_map(|no| self.orders.get(no)) {
-            if let Life::Closed(at, reason) = order.life {
-                let filled = self.grids[order.pit].qty(order.filled_lots);
-                let who = order.who();
-                lines.push((at, Line::Closed { who, reason, filled }));
-            }
-        }
-        let mut resting: Vec<(u64, &Order)> = Vec::new();
-        for order in self.orders.values() {
-            if let Life::Resting(rank) = order.life {
-                resting.push((rank, order));
-            }
-        }
-        resting.sort_by_key(|(rank, order)| (order.pit, *rank));
-        for (_, order) in resting {
-            lines.push((order.created_at, Line::Resting { who: order.who() }));
-            if let Some((due, reason)) = order.canceling {
-                let time_ms = due.millis();
-                let who = order.who();
-                lines.push((self.now, Line::Canceling { who, time_ms, reason }));
-            }
-        }
-    }
-
-    fn late_lines(&self, lines: &mut Vec<(Micros, Line)>) {
-        for (&request, late) in &self.late {
-            let (ticket, account) = (late.ticket, late.account);
-            lines.push((late.arrived, Line::Request { request, ticket, account, ask: late.ask.clone() }));
-            lines.push((
-                late.arrived,
-                Line::Fault {
-                    fault: super::faults::Fault::LateExecution { after_ms: None }.word().to_owned(),
-                    on: super::faults::Place::Ask(late.ask.kind()),
-                    account,
-                    request: Some(request),
-                    ticket: Some(ticket),
-                    client_ids: Vec::new(),
-                    time_ms: Some(late.due.millis()),
-                },
-            ));
-        }
-    }
-
-    fn holder_lines(&self, holder: &str, purse: &Purse, lines: &mut Vec<(Micros, Line)>) {
-        for (asset, coin) in &purse.coins {
-            lines.push((
-                self.now,
-                Line::Balance { holder: holder.to_owned(), asset: asset.to_string(), total: coin.total },
-            ));
-        }
-        for (&place, contract) in &purse.contracts {
-            lines.push((
-                self.now,
-                Line::Position {
-                    holder: holder.to_owned(),
-                    symbol: self.pits[place].symbol.clone(),
-                    lots: contract.lots,
-                    cost: contract.cost,
-                },
-            ));
-        }
+        Ok(Restored {
+            exchange: fold.finish(),
+            whole_bytes: whole.bytes,
+            torn_bytes: ledger.len() - whole.bytes,
+        })
     }
 }
 
 impl Fold {
     fn line(&mut self, at: Micros, line: Line) -> Folded {
         match line {
-            Line::Meta { version, symbols, orders, trades, requests, seed: _ } => {
-                self.meta(version, &symbols, [orders, trades, requests])
-            }
-            Line::Request { request, ticket, account, ask } => {
+            Line::Meta {
+                version,
+                symbols,
+                orders,
+                trades,
+                requests,
+                seed: _,
+            } => self.meta(version, &symbols, [orders, trades, requests]),
+            Line::Request {
+                request,
+                ticket,
+                account,
+                ask,
+            } => {
                 self.exchange.last_request = self.exchange.last_request.max(request);
                 self.asked = Some((request, ticket, account, ask));
                 Ok(())
             }
-            Line::Fault { fault, request: Some(request), time_ms: Some(time_ms), .. } if fault == "late_execution" => {
-                self.late(at, request, time_ms)
-            }
+            Line::Fault {
+                fault,
+                request: Some(request),
+                time_ms: Some(time_ms),
+                ..
+            } if fault == "late_execution" => self.late(at, request, time_ms),
             Line::Executed { request } => {
                 self.exchange.late.remove(&request);
                 Ok(())
@@ -233,10 +132,24 @@ impl Fold {
             }
             Line::Market { symbol, price } => {
                 let place = self.pit(&symbol)?;
-                let ticks = self.exchange.grids[place].ticks(price).ok_or("the price is off its grid")?;
+                let ticks = self.exchange.grids[place]
+                    .ticks(price)
+                    .ok_or("the price is off its grid")?;
                 self.exchange.pits[place].market.set_fair_ticks(ticks);
                 Ok(())
             }
+            Line::Balance { .. } | Line::Position { .. } => self.holding(line),
+            Line::Ready {} => {
+                self.ready = true;
+                Ok(())
+            }
+            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+        }
+    }
+
+    /// What a holder has, absolutely.
+    fn holding(&mut self, line: Line) -> Folded {
+        match line {
             Line::Balance { holder, asset, total } => {
                 if total.abs() > AMOUNT_MAX {
                     return Err(format!("{total} is more than the model works with"));
@@ -244,17 +157,18 @@ impl Fold {
                 self.purse(&holder)?.set(&asset, total);
                 Ok(())
             }
-            Line::Position { holder, symbol, lots, cost } => {
+            Line::Position {
+                holder,
+                symbol,
+                lots,
+                cost,
+            } => {
                 let place = self.pit(&symbol)?;
                 let contract = super::money::Contract { lots, cost };
                 self.purse(&holder)?.contracts.insert(place, contract);
                 Ok(())
             }
-            Line::Ready {} => {
-                self.ready = true;
-                Ok(())
-            }
-            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -307,7 +221,13 @@ impl Fold {
     fn late(&mut self, at: Micros, request: u64, time_ms: i64) -> Folded {
         match self.asked.take() {
             Some((number, ticket, account, ask)) if number == request => {
-                let late = Late { ticket, account, ask, due: Micros::from_millis(time_ms), arrived: at };
+                let late = Late {
+                    ticket,
+                    account,
+                    ask,
+                    due: Micros::from_millis(time_ms),
+                    arrived: at,
+                };
                 self.exchange.late.insert(request, late);
                 Ok(())
             }
@@ -316,7 +236,17 @@ impl Fold {
     }
 
     fn accepted(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Accepted { request, who, symbol, side, price, qty, filled, time_in_force } = line else {
+        let Line::Accepted {
+            request,
+            who,
+            symbol,
+            side,
+            price,
+            qty,
+            filled,
+            time_in_force,
+        } = line
+        else {
             return Ok(());
         };
         let no = order_number(&who)?;
@@ -334,7 +264,11 @@ impl Fold {
             side,
             ticks: grid.ticks(price).ok_or_else(off_grid)?,
             lots: grid.lots(qty).ok_or_else(off_grid)?,
-            filled_lots: if filled.is_zero() { 0 } else { grid.lots(filled).ok_or_else(off_grid)? },
+            filled_lots: if filled.is_zero() {
+                0
+            } else {
+                grid.lots(filled).ok_or_else(off_grid)?
+            },
             time_in_force,
             created_at: at,
             life: Life::Taking,
@@ -349,7 +283,20 @@ impl Fold {
     }
 
     fn fill(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Fill { who, trade_id, trade, symbol, side, price, qty, fee, fee_asset, maker, with } = line else {
+        let Line::Fill {
+            who,
+            trade_id,
+            trade,
+            symbol,
+            side,
+            price,
+            qty,
+            fee,
+            fee_asset,
+            maker,
+            with,
+        } = line
+        else {
             return Ok(());
         };
         let pit = self.pit(&symbol)?;
@@ -386,7 +333,12 @@ impl Fold {
             maker,
             at,
         };
-        holder.fills.push_back(Filled { trade, view, with });
+        holder.fills.push_back(Filled {
+            trade,
+            view,
+            booked_at: at,
+            with,
+        });
         if holder.fills.len() > fills_max {
             holder.fills.pop_front();
         }
@@ -415,14 +367,20 @@ impl Fold {
                 continue;
             };
             if order.left() > 0 {
-                let rank = exchange.pits[order.pit].book.add(order.side, order.ticks, Owner::Order(no), order.left());
+                let rank = exchange.pits[order.pit]
+                    .book
+                    .add(order.side, order.ticks, Owner::Order(no), order.left());
                 order.life = Life::Resting(rank);
             } else {
                 // A crash came between its last fill and its end.
                 order.life = Life::Taking;
             }
         }
-        let live: Vec<u64> = exchange.accounts.values().flat_map(|holder| holder.live.iter().copied()).collect();
+        let live: Vec<u64> = exchange
+            .accounts
+            .values()
+            .flat_map(|holder| holder.live.iter().copied())
+            .collect();
         for no in live {
             exchange.relock(no);
             let order = &exchange.orders[&no];
@@ -434,12 +392,19 @@ impl Fold {
                 exchange.schedule(due, Due::CancelDone(no));
             }
         }
-        let late: Vec<(u64, Micros)> = exchange.late.iter().map(|(&request, late)| (request, late.due)).collect();
+        let late: Vec<(u64, Micros)> = exchange
+            .late
+            .iter()
+            .map(|(&request, late)| (request, late.due))
+            .collect();
         for (request, due) in late {
             exchange.schedule(due, Due::ExecuteLate(request));
         }
-        let countdowns: Vec<(AccountId, Micros)> =
-            exchange.accounts.iter().filter_map(|(&account, holder)| Some((account, holder.countdown?))).collect();
+        let countdowns: Vec<(AccountId, Micros)> = exchange
+            .accounts
+            .iter()
+            .filter_map(|(&account, holder)| Some((account, holder.countdown?)))
+            .collect();
         for (account, due) in countdowns {
             exchange.schedule(due, Due::Countdown(account));
         }
@@ -464,7 +429,11 @@ impl Exchange {
                 }
             }
             for (asset, total) in opened {
-                self.note(Line::Balance { holder: account.to_string(), asset, total });
+                self.note(Line::Balance {
+                    holder: account.to_string(),
+                    asset,
+                    total,
+                });
             }
         }
     }

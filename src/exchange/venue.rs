@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::answers::{BalanceView, Emit, FillView, OrderView, Push, Quote, Reason, Reply};
+use super::answers::{Emit, FillView, Push, Reason, Reply};
 use super::asks::{AccountId, Ask, Micros, Ticket};
 use super::book::Book;
 use super::chance::Chance;
@@ -102,6 +102,8 @@ impl Account {
 pub(super) struct Filled {
     pub(super) trade: u64,
     pub(super) view: FillView,
+    /// When it was booked: lists that lag go by this.
+    pub(super) booked_at: Micros,
     /// For the ledger: whom it traded with.
     pub(super) with: String,
 }
@@ -161,7 +163,11 @@ impl Order {
     }
 
     pub(super) fn who(&self) -> Who {
-        Who { account: self.account, client_id: self.client_id.to_string(), order_id: self.order_id.clone() }
+        Who {
+            account: self.account,
+            client_id: self.client_id.to_string(),
+            order_id: self.order_id.clone(),
+        }
     }
 }
 
@@ -177,7 +183,7 @@ pub(super) enum Due {
     MarketStep(usize),
     CrowdTake(usize, Take),
     MovePrice(usize, i64),
-    QuoteDue(usize),
+    ShowQuote(usize),
     Deliver(Emit),
 }
 
@@ -225,7 +231,9 @@ impl Exchange {
         };
         let listings = exchange.setup.listings.clone();
         for listing in &listings {
-            exchange.list(listing, salt);
+            if exchange.pit(&listing.rules.symbol).is_none() {
+                exchange.list(listing, salt);
+            }
         }
         exchange
     }
@@ -234,8 +242,9 @@ impl Exchange {
     pub(super) fn list(&mut self, listing: &Listing, salt: u64) -> Option<usize> {
         let grid = Grid::new(&listing.rules, self.setup.leverage)?;
         let (start_ticks, _) = listing.start_price.steps_of(listing.rules.tick)?;
-        let per_thousand =
-            Decimal::whole(1_000).checked_div(listing.start_price).and_then(|qty| qty.steps_of(listing.rules.lot));
+        let per_thousand = Decimal::whole(1_000)
+            .checked_div(listing.start_price)
+            .and_then(|qty| qty.steps_of(listing.rules.lot));
         let place = self.pits.len();
         // Each instrument has its own chance, so that its path does not depend on how many others there are.
         let purpose = 16 + place as u64;
@@ -281,9 +290,13 @@ impl Exchange {
 
     /// Lets time go on as it did while nobody was connected, as after a restart: what happened stands in the ledger
     /// lines, but pushes and quotes went nowhere. Of a long absence the market lives through the last two minutes only.
+    /// A clock that was set back meanwhile takes everything that is due with it.
     pub fn catch_up(&mut self, to: Micros, out: &mut Vec<Emit>) {
         const LIVED_THROUGH_US: i64 = 120_000_000;
         self.begin(to);
+        if to < self.now {
+            self.set_back(to);
+        }
         self.alone_until = Some(to.plus(-LIVED_THROUGH_US));
         let mut all = Vec::new();
         self.advance(to, &mut all);
@@ -310,6 +323,11 @@ impl Exchange {
     /// Orders a fault. Plans come before the random faults.
     pub fn plan(&mut self, plan: Plan) -> Result<(), ImpossiblePlan> {
         self.faults.plan(plan)
+    }
+
+    /// How many plans have not struck as often as they should (those for ever included).
+    pub fn plans_left(&self) -> usize {
+        self.faults.plans_left()
     }
 
     /// Ends every plan and every random fault. What already went wrong stays: a request to be carried out late still is.
@@ -350,65 +368,6 @@ impl Exchange {
         true
     }
 
-    /// The account's live orders, as they are.
-    pub fn open_orders(&self, account: AccountId) -> Vec<OrderView> {
-        let live = self.accounts.get(&account).map(|holder| &holder.live);
-        let numbers = live.into_iter().flatten();
-        numbers.filter_map(|no| self.orders.get(no)).map(|order| self.view(order)).collect()
-    }
-
-    /// The account's remembered fills, as they are.
-    pub fn fills(&self, account: AccountId) -> Vec<FillView> {
-        let fills = self.accounts.get(&account).map(|holder| &holder.fills);
-        fills.into_iter().flatten().map(|fill| fill.view.clone()).collect()
-    }
-
-    /// What the account holds.
-    pub fn balances(&self, account: AccountId) -> Vec<BalanceView> {
-        let coins = self.accounts.get(&account).map(|holder| &holder.purse.coins);
-        let rows = coins.into_iter().flatten();
-        rows.map(|(asset, coin)| BalanceView { asset: asset.to_string(), total: coin.total, locked: coin.locked })
-            .collect()
-    }
-
-    /// Everything there is of each currency and each contract, over accounts, crowd and fees. Trading does not change it.
-    pub fn totals(&self) -> BTreeMap<String, Decimal> {
-        let mut totals = BTreeMap::new();
-        let mut add = |name: &str, amount: Decimal| {
-            let sum: &mut Decimal = totals.entry(name.to_owned()).or_default();
-            *sum = super::money::plus(*sum, amount);
-        };
-        let accounts = self.accounts.values().map(|account| &account.purse);
-        for purse in accounts.chain([&self.crowd, &self.fees]) {
-            for (asset, coin) in &purse.coins {
-                add(asset, coin.total);
-            }
-            for (&place, contract) in &purse.contracts {
-                let grid = &self.grids[place];
-                // What a contract was opened for is still in its holder's pocket, and will change hands at the end.
-                add(&grid.quote, -contract.cost);
-                add(grid.rules.symbol.as_str(), grid.rules.lot.checked_mul_int(contract.lots).unwrap_or_default());
-            }
-        }
-        totals
-    }
-
-    /// The best prices at this moment.
-    pub fn quote(&self, symbol: &Symbol) -> Option<Quote> {
-        let place = self.pit(symbol)?;
-        Some(self.quote_of(place, self.touch(place)))
-    }
-
-    /// The first levels of one side, best first: price and sum.
-    pub fn depth(&self, symbol: &Symbol, side: Side, levels_max: usize) -> Vec<(Decimal, Decimal)> {
-        let Some(place) = self.pit(symbol) else {
-            return Vec::new();
-        };
-        let grid = &self.grids[place];
-        let levels = self.pits[place].book.depth(side, levels_max).into_iter();
-        levels.map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots))).collect()
-    }
-
     /// The first moment: time begins, the ledger begins, the market opens.
     fn begin(&mut self, now: Micros) {
         if self.begun {
@@ -430,6 +389,45 @@ impl Exchange {
         }
     }
 
+    /// The caller's clock was set back: what was due in a while is due in the same while.
+    fn set_back(&mut self, to: Micros) {
+        let back_us = to.micros() - self.now.micros();
+        let queue = std::mem::take(&mut self.queue);
+        let moved = queue
+            .into_iter()
+            .map(|((at, slot), due)| ((at.plus(back_us), slot), due));
+        self.queue = moved.collect();
+        self.now = to;
+        for late in self.late.values_mut() {
+            late.due = late.due.plus(back_us);
+        }
+        for order in self.orders.values_mut() {
+            if let Some((due, _)) = &mut order.canceling {
+                *due = due.plus(back_us);
+            }
+            order.created_at = order.created_at.min(to);
+            if let Life::Closed(at, _) = &mut order.life {
+                *at = to.min(*at);
+            }
+            for (at, _) in &mut order.fills {
+                *at = to.min(*at);
+            }
+        }
+        for holder in self.accounts.values_mut() {
+            holder.countdown = holder.countdown.map(|due| due.plus(back_us));
+            for filled in &mut holder.fills {
+                filled.booked_at = to.min(filled.booked_at);
+            }
+            holder.order_push_lands = to;
+            holder.fill_push_lands = to;
+            holder.cancels = Bucket::new(self.setup.cancels_per_second);
+            holder.creates = Bucket::new(self.setup.creates_per_second);
+        }
+        for pit in &mut self.pits {
+            (pit.quoted_at, pit.quote_lands, pit.noted_at) = (to, to, to);
+        }
+    }
+
     fn happen(&mut self, due: Due) {
         match due {
             Due::Arrive(ticket, account, ask) => self.arrive(ticket, account, ask),
@@ -442,7 +440,7 @@ impl Exchange {
                 self.crowd_take(place, take);
             }
             Due::MovePrice(place, ticks) => self.price_moved(place, ticks),
-            Due::QuoteDue(place) => self.quote_due(place),
+            Due::ShowQuote(place) => self.show_quote(place),
             Due::Deliver(emit) => self.out.push(emit),
         }
     }
@@ -460,7 +458,11 @@ impl Exchange {
 
     pub(super) fn draw_latency(&mut self) -> i64 {
         let jitter_us = self.setup.latency_jitter_us;
-        let extra = if jitter_us > 0 { self.chance.between(0, jitter_us) } else { 0 };
+        let extra = if jitter_us > 0 {
+            self.chance.between(0, jitter_us)
+        } else {
+            0
+        };
         self.setup.latency_us.max(0) + extra
     }
 
@@ -471,8 +473,7 @@ impl Exchange {
 
     pub(super) fn line_at(&mut self, at: Micros, line: Line) -> String {
         self.last_seq += 1;
-        let entry = Entry { seq: self.last_seq, t_ms: at.millis(), line };
-        entry.encode()
+        Entry::new(self.last_seq, at, line).encode()
     }
 
     pub(super) fn pit(&self, symbol: &Symbol) -> Option<usize> {
@@ -484,7 +485,8 @@ impl Exchange {
     pub(super) fn deliver_answer(&mut self, ticket: Ticket, reply: Reply, slot: u64, extra_us: i64) {
         let lands = self.now.plus(self.draw_latency()).plus(extra_us);
         let slot = if self.chance.below(4) == 0 { self.slot() } else { slot };
-        self.queue.insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
+        self.queue
+            .insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
     }
 
     /// Sends news to an account. Each stream keeps its order, unless a fault says otherwise.
@@ -496,7 +498,12 @@ impl Exchange {
             Push::Order(view) => (Place::OrderPush, view.client_id.clone()),
             Push::Fill(view) => (Place::FillPush, view.client_id.clone()),
         };
-        let scene = Scene { place, account, client_ids: &[client_id.as_str()], live: false };
+        let scene = Scene {
+            place,
+            account,
+            client_ids: &[client_id.as_str()],
+            live: false,
+        };
         let fault = self.faults.draw(&scene);
         let mut lands = self.now.plus(self.draw_latency());
         if let Some(holder) = self.accounts.get_mut(&account) {
@@ -530,29 +537,6 @@ impl Exchange {
         };
         for _ in 0..copies {
             self.schedule(lands, Due::Deliver(Emit::Push(account, push.clone())));
-        }
-    }
-
-    pub(super) fn view(&self, order: &Order) -> OrderView {
-        let grid = &self.grids[order.pit];
-        let (closed_at, reason) = match order.life {
-            Life::Closed(at, reason) => (Some(at), Some(reason)),
-            Life::Taking | Life::Resting(_) => (None, None),
-        };
-        OrderView {
-            client_id: order.client_id.to_string(),
-            order_id: order.order_id.clone(),
-            symbol: self.pits[order.pit].symbol.clone(),
-            side: order.side,
-            price: grid.price(order.ticks),
-            qty: grid.qty(order.lots),
-            filled: grid.qty(order.filled_lots),
-            time_in_force: order.time_in_force,
-            status: super::trading::status(order.filled_lots, reason),
-            cancel_queued: order.is_live() && order.canceling.is_some(),
-            reason,
-            created_at: order.created_at,
-            closed_at,
         }
     }
 
