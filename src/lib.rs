@@ -16,6 +16,7 @@
 //! | 2 | [`control`] | the control socket, both ends |
 //! | 3 | [`runtime`] | the loop, channels, threads, clock, signals, workers |
 //! | 4 | [`cli`] | arguments, configuration, one file per command |
+//! | beside | [`sim`] | the same machines in virtual time: tests, simulation, backtest |
 #![forbid(unsafe_code)]
 
 pub mod domain;
@@ -33,3 +34,5 @@ pub mod store;
 pub mod runtime;
 
 pub mod cli;
+
+pub mod sim;

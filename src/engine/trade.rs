@@ -43,6 +43,8 @@ pub struct Begin {
     pub leftovers: BTreeSet<ClientOrderId>,
     /// The risk gate's memory.
     pub risk: RiskState,
+    /// The newest prices: a quiet market does not repeat them.
+    pub quotes: Vec<Quote>,
     /// The operator's limits.
     pub limits: RiskLimits,
     /// For the cap on what we may own.
@@ -71,6 +73,7 @@ pub struct Trade {
     reconciles: Vec<Reconcile>,
     to_settle: BTreeSet<ClientOrderId>,
     said: BTreeMap<String, Boot>,
+    first_quotes: Vec<Quote>,
     wishes: Vec<Wish>,
 }
 
@@ -104,6 +107,7 @@ impl Trade {
             reconciles,
             to_settle: BTreeSet::new(),
             said: BTreeMap::new(),
+            first_quotes: begin.quotes,
             wishes: Vec::new(),
         };
         trade.adopt(&begin.leftovers);
@@ -119,6 +123,9 @@ impl Trade {
     /// One cycle: news first, then what the strategies make of it.
     pub fn cycle(&mut self, at: Stamp, events: &[Event], out: &mut Vec<Action>) {
         let mut moved_markets = BTreeSet::new();
+        for quote in std::mem::take(&mut self.first_quotes) {
+            self.quoted(at, &quote, &mut moved_markets, out);
+        }
         for event in events {
             self.desk.take(at, event, out);
             self.hear(at, event, &mut moved_markets, out);

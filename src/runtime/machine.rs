@@ -79,6 +79,7 @@ impl Machine {
                     memories: ready.memories,
                     leftovers: ready.leftovers,
                     risk: ready.risk,
+                    quotes: ready.quotes,
                     limits: frame.settings.risk.clone(),
                     shutdown: frame.settings.shutdown.clone(),
                     own: frame.own_strategies.drain(..).map(|own| (own.name, own.strategy)).collect(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::domain::action::{Action, Level};
 use crate::domain::command::{Command, CommandAnswer};
-use crate::domain::event::Event;
-use crate::domain::ids::{ClientOrderId, Instance, StrategyLetter, VenueId};
+use crate::domain::event::{Event, Quote};
+use crate::domain::ids::{ClientOrderId, Instance, StrategyLetter, Symbol, VenueId};
 use crate::domain::order::StateName;
 use crate::domain::record::{Record, RiskState};
 
@@ -61,6 +61,8 @@ pub struct Ready {
     pub leftovers: BTreeSet<ClientOrderId>,
     /// The risk gate's memory.
     pub risk: RiskState,
+    /// The newest prices: a quiet market does not repeat them.
+    pub quotes: Vec<Quote>,
 }
 
 /// Where a start stands.
@@ -106,6 +108,7 @@ pub struct Start {
     n_missed_fills: u32,
     strangers: BTreeMap<Instance, Vec<String>>,
     letters: BTreeMap<String, StrategyLetter>,
+    quotes: BTreeMap<(VenueId, Symbol), Quote>,
     failure: Option<String>,
 }
 
@@ -148,6 +151,7 @@ impl Start {
             n_missed_fills: 0,
             strangers: BTreeMap::new(),
             letters: BTreeMap::new(),
+            quotes: BTreeMap::new(),
             failure: None,
         }
     }
@@ -163,8 +167,12 @@ impl Start {
             if self.before.is_some() || !matches!(event, Event::Order(..) | Event::Fill(..)) {
                 self.desk.take(at, event, out);
             }
-            if let Event::Command(id, command) = event {
-                out.push(Action::Answer(*id, self.answer(at, command)));
+            match event {
+                Event::Command(id, command) => out.push(Action::Answer(*id, self.answer(at, command))),
+                Event::Quote(quote) => {
+                    self.quotes.insert((quote.venue, quote.symbol.clone()), quote.clone());
+                }
+                _ => {}
             }
         }
         self.desk.work(at, out);
@@ -195,7 +203,14 @@ impl Start {
     pub fn into_ready(self, out: &mut Vec<Action>) -> Ready {
         self.say_what_was_found(out);
         let memories = self.state.strategies.iter().map(|(name, saved)| (name.clone(), saved.memory.clone())).collect();
-        Ready { desk: self.desk, letters: self.letters, memories, leftovers: self.leftovers, risk: self.state.risk }
+        Ready {
+            desk: self.desk,
+            letters: self.letters,
+            memories,
+            leftovers: self.leftovers,
+            risk: self.state.risk,
+            quotes: self.quotes.into_values().collect(),
+        }
     }
 
     /// Hands over to a stop, from wherever it stands: the desk, how far creates may be on their way, and what nobody watches.
