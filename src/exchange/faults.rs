@@ -46,7 +46,8 @@ pub enum Fault {
     },
     /// A listing that shows half of a page and promises another page, which answers with an error.
     BrokenListing,
-    /// The cancel is taken and answered, the order leaves the book only later.
+    /// The cancel is taken and answered, the order leaves the book only later: also at a venue whose cancels are
+    /// synchronous, which then says something untrue.
     SlowCancel {
         /// How much later.
         by_ms: Option<u32>,

@@ -31,7 +31,8 @@
 //! **Reading it.** An order is open from `accepted` to `closed`. (After a crash between two lines, an order may be left
 //! with `filled` equal to `qty` and no `closed`, or `accepted` and never `resting`: the next start finishes it, by lines
 //! in this ledger.) What is filled is `filled` of `accepted` plus the `qty` of its `fill` lines. A cancel that was
-//! answered is done at `closed`, not at `canceling`. Faults struck at their `t_ms`.
+//! answered is done at `closed`, not at `canceling`. Faults struck at their `t_ms`; a request refused by a fault has its
+//! `request`, `fault` and `answer` lines only.
 //!
 //! **Beginning.** A ledger begins with `meta` and ends its beginning with `ready`. A fresh one holds the first balances
 //! between; one from `checkpoint_lines` repeats, with their old `t_ms`, the orders and fills that are still remembered,

@@ -138,6 +138,18 @@ impl Fold {
                 self.exchange.pits[place].market.set_fair_ticks(ticks);
                 Ok(())
             }
+            Line::Balance { .. } | Line::Position { .. } => self.holding(line),
+            Line::Ready {} => {
+                self.ready = true;
+                Ok(())
+            }
+            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+        }
+    }
+
+    /// What a holder has, absolutely.
+    fn holding(&mut self, line: Line) -> Folded {
+        match line {
             Line::Balance { holder, asset, total } => {
                 if total.abs() > AMOUNT_MAX {
                     return Err(format!("{total} is more than the model works with"));
@@ -156,11 +168,7 @@ impl Fold {
                 self.purse(&holder)?.contracts.insert(place, contract);
                 Ok(())
             }
-            Line::Ready {} => {
-                self.ready = true;
-                Ok(())
-            }
-            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -276,3 +276,27 @@ fn answers_and_pushes_come_in_either_order() {
     }
     assert!((1..200).contains(&push_first), "{push_first} of 200");
 }
+
+#[test]
+fn each_stream_keeps_its_order_whatever_the_delays() {
+    let mut bench = Bench::new(Setup {
+        latency_jitter_us: 50_000,
+        ..still()
+    });
+    bench.submit(ANN, Ask::Create(buy("deep", "63000").of("1")));
+    bench.run_ms(100);
+    for number in 0..200 {
+        let new = sell(&format!("s{number}"), "63000").of("0.001");
+        bench.submit(BOB, Ask::Create(new));
+        bench.run_ms(1);
+    }
+    bench.run_ms(1_000);
+    let filled: Vec<Decimal> = bench
+        .order_pushes(ANN, "deep")
+        .into_iter()
+        .map(|view| view.filled)
+        .collect();
+    assert!(filled.len() == 201 && filled.is_sorted());
+    let trades: Vec<Micros> = bench.fill_pushes(ANN).into_iter().map(|fill| fill.at).collect();
+    assert!(trades.len() == 200 && trades.is_sorted());
+}

@@ -168,3 +168,15 @@ fn the_price_path_does_not_depend_on_what_accounts_ask() {
     };
     assert_eq!(fair(false), fair(true));
 }
+
+#[test]
+fn a_change_away_from_the_touch_gives_no_quote() {
+    let mut bench = Bench::new(still());
+    bench.run_ms(1_000);
+    bench.create(ANN, buy("far", "63000")).unwrap();
+    bench.run_ms(1_000);
+    assert_eq!(bench.quotes().len(), 1);
+    bench.create(ANN, buy("touch", "64000")).unwrap();
+    bench.run_ms(1_000);
+    assert_eq!(bench.quotes().len(), 2);
+}
