@@ -18,6 +18,7 @@
 //! | 4 | [`cli`] | arguments, configuration, one file per command |
 //! | beside | [`sim`] | the same machines in virtual time: tests, simulation, backtest |
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod domain;
 

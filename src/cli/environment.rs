@@ -31,6 +31,7 @@ pub struct Env {
 
 impl Env {
     /// The environment of this process.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Env {
         let mut env = Env::default();
         for name in NAMES {

@@ -101,6 +101,7 @@ impl Server {
 
     /// Takes no more connections, removes the socket, tells those who wait that we are closing, and joins the threads
     /// that end in time. Whoever is late is named.
+    #[allow(clippy::disallowed_methods, reason = "joining with a deadline: std has no timed join")]
     pub fn close(mut self, within: Duration) -> Closing {
         let deadline = Deadline::within(within);
         self.signal_end();
@@ -158,6 +159,7 @@ struct Shared<F> {
 
 impl<F: Fn(Command) -> Receiver<CommandAnswer>> Shared<F> {
     /// Takes one connection after the other until we close.
+    #[allow(clippy::disallowed_methods, reason = "out of descriptors there is nothing to wait on")]
     fn serve(&self) {
         loop {
             let [asked, closing] = readable([&self.listener, &self.woken]);

@@ -18,7 +18,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Smaller goes first: exposure-raising before reducing, near the market before far.
-pub type Rank = i64;
+pub(super) type Rank = i64;
 
 #[derive(Clone, Debug)]
 struct Try {
@@ -31,14 +31,14 @@ struct Try {
 
 /// The schedule.
 #[derive(Clone, Debug, Default)]
-pub struct Cancels {
+pub(super) struct Cancels {
     wanted: BTreeMap<ClientOrderId, Try>,
     queue: BTreeSet<(Boot, Rank, ClientOrderId)>,
 }
 
 /// A cancel that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub(super) struct Due {
     /// The order.
     pub id: ClientOrderId,
     /// It was refused within a batch: ask for it alone.
@@ -47,7 +47,7 @@ pub struct Due {
 
 impl Cancels {
     /// Wants an order cancelled. Nothing changes when that is wanted already.
-    pub fn want(&mut self, id: ClientOrderId, rank: Rank, at: Boot) {
+    pub(super) fn want(&mut self, id: ClientOrderId, rank: Rank, at: Boot) {
         if self.wanted.contains_key(&id) {
             return;
         }
@@ -56,19 +56,19 @@ impl Cancels {
     }
 
     /// Whether its cancel is wanted.
-    pub fn wants(&self, id: ClientOrderId) -> bool {
+    pub(super) fn wants(&self, id: ClientOrderId) -> bool {
         self.wanted.contains_key(&id)
     }
 
     /// The order has ended.
-    pub fn settle(&mut self, id: ClientOrderId) {
+    pub(super) fn settle(&mut self, id: ClientOrderId) {
         if let Some(gone) = self.wanted.remove(&id) {
             self.queue.remove(&(gone.next_at, gone.rank, id));
         }
     }
 
     /// Everything that is due, nearest to the market first. Each must be answered with `sent` or `again_after`.
-    pub fn due(&mut self, at: Boot) -> Vec<Due> {
+    pub(super) fn due(&mut self, at: Boot) -> Vec<Due> {
         let mut ripe = Vec::new();
         while let Some(&(next_at, rank, id)) = self.queue.first() {
             if next_at > at {
@@ -84,7 +84,7 @@ impl Cancels {
     }
 
     /// A request for it is on its way.
-    pub fn sent(&mut self, id: ClientOrderId, request: RequestId) {
+    pub(super) fn sent(&mut self, id: ClientOrderId, request: RequestId) {
         if let Some(wanted) = self.wanted.get_mut(&id) {
             wanted.n_tries += 1;
             wanted.on_its_way = Some(request);
@@ -92,31 +92,26 @@ impl Cancels {
     }
 
     /// The venue took the cancel: leave it time to show.
-    pub fn taken(&mut self, id: ClientOrderId, at: Boot) {
+    pub(super) fn taken(&mut self, id: ClientOrderId, at: Boot) {
         self.requeue(id, at.after(TAKEN_PATIENCE), None);
     }
 
     /// It came to nothing: ask again later. `alone` when a batch refused this one item.
-    pub fn failed(&mut self, id: ClientOrderId, at: Boot, alone: bool) {
+    pub(super) fn failed(&mut self, id: ClientOrderId, at: Boot, alone: bool) {
         let n_tries = self.wanted.get(&id).map_or(0, |wanted| wanted.n_tries);
         self.requeue(id, at.after(backoff(id, n_tries)), Some(alone));
     }
 
     /// Ask again after the venue's own wait (rate limit), in a batch again.
-    pub fn again_after(&mut self, id: ClientOrderId, at: Boot, wait: Duration) {
+    pub(super) fn again_after(&mut self, id: ClientOrderId, at: Boot, wait: Duration) {
         self.requeue(id, at.after(wait), Some(false));
     }
 
     /// Something new is known (it rests after all): ask now, unless a request is on its way.
-    pub fn hasten(&mut self, id: ClientOrderId, at: Boot) {
+    pub(super) fn hasten(&mut self, id: ClientOrderId, at: Boot) {
         if self.wanted.get(&id).is_some_and(|wanted| wanted.on_its_way.is_none()) {
             self.requeue(id, at, None);
         }
-    }
-
-    /// When the next one is due.
-    pub fn next_due(&self) -> Option<Boot> {
-        self.queue.first().map(|(at, _, _)| *at)
     }
 
     fn requeue(&mut self, id: ClientOrderId, next_at: Boot, alone: Option<bool>) {
@@ -133,7 +128,7 @@ impl Cancels {
 
 /// The wait after `n_tries` tries, spread by the id so that a thousand orders do not knock at once. No chance in here:
 /// the same order waits the same time in every run.
-pub fn backoff(id: ClientOrderId, n_tries: u32) -> Duration {
+pub(super) fn backoff(id: ClientOrderId, n_tries: u32) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(1_u32 << n_tries.saturating_sub(1).min(8)).min(BACKOFF_MAX);
     let spread = id.as_str().bytes().fold(n_tries, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 25;
     doubled - doubled / 100 * spread
@@ -175,7 +170,6 @@ mod tests {
         }
         cancels.settle(id(1));
         assert!(cancels.due(ms(1_000_000)).is_empty());
-        assert_eq!(cancels.next_due(), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// What to ask next about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(super) enum Question {
     /// Query it by id.
     Query,
     /// Look it up in the history.
@@ -41,14 +41,14 @@ struct Doubt {
 
 /// All doubts.
 #[derive(Clone, Debug, Default)]
-pub struct Doubts {
+pub(super) struct Doubts {
     doubts: BTreeMap<ClientOrderId, Doubt>,
     queue: BTreeSet<(Boot, ClientOrderId)>,
 }
 
 impl Doubts {
     /// Raises a doubt: first asked about at `first_at`; nothing seen before `arrives_by` counts as absence.
-    pub fn raise(&mut self, id: ClientOrderId, first_at: Boot, arrives_by: Boot) {
+    pub(super) fn raise(&mut self, id: ClientOrderId, first_at: Boot, arrives_by: Boot) {
         if self.doubts.contains_key(&id) {
             return;
         }
@@ -67,24 +67,19 @@ impl Doubts {
     }
 
     /// The doubt is over: the venue showed the order, or its end.
-    pub fn settle(&mut self, id: ClientOrderId) {
+    pub(super) fn settle(&mut self, id: ClientOrderId) {
         if let Some(doubt) = self.doubts.remove(&id) {
             self.queue.remove(&(doubt.next_at, id));
         }
     }
 
-    /// Whether there is a doubt about this order.
-    pub fn has(&self, id: ClientOrderId) -> bool {
-        self.doubts.contains_key(&id)
-    }
-
     /// Whether there is any.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.doubts.is_empty()
     }
 
     /// What is due to be asked. Each is answered with `sent` (a query or history is on its way) or nothing.
-    pub fn due(&mut self, at: Boot) -> Vec<(ClientOrderId, Question)> {
+    pub(super) fn due(&mut self, at: Boot) -> Vec<(ClientOrderId, Question)> {
         let mut questions = Vec::new();
         while let Some(&(next_at, id)) = self.queue.first() {
             if next_at > at {
@@ -116,14 +111,14 @@ impl Doubts {
     }
 
     /// A query or history request is on its way.
-    pub fn sent(&mut self, id: ClientOrderId, request: RequestId) {
+    pub(super) fn sent(&mut self, id: ClientOrderId, request: RequestId) {
         if let Some(doubt) = self.doubts.get_mut(&id) {
             doubt.on_its_way = Some(request);
         }
     }
 
     /// That request ended, whatever it said: the next question is due now if it brought evidence, else after the wait.
-    pub fn back(&mut self, id: ClientOrderId, at: Boot, lacking: Option<Question>, asked_at: Boot) {
+    pub(super) fn back(&mut self, id: ClientOrderId, at: Boot, lacking: Option<Question>, asked_at: Boot) {
         let Some(doubt) = self.doubts.get_mut(&id) else { return };
         doubt.on_its_way = None;
         if let Some(question) = lacking
@@ -138,7 +133,7 @@ impl Doubts {
     }
 
     /// A complete list (asked for at `asked_at`) lacks these orders: every doubt but those in `shown`.
-    pub fn list_lacks(&mut self, question: Question, asked_at: Boot, shown: impl Fn(ClientOrderId) -> bool) {
+    pub(super) fn list_lacks(&mut self, question: Question, asked_at: Boot, shown: impl Fn(ClientOrderId) -> bool) {
         for (id, doubt) in &mut self.doubts {
             if asked_at >= doubt.arrives_by && !shown(*id) {
                 doubt.note(question);
@@ -147,15 +142,10 @@ impl Doubts {
     }
 
     /// Orders proven absent by all four.
-    pub fn proven_absent(&self) -> Vec<ClientOrderId> {
+    pub(super) fn proven_absent(&self) -> Vec<ClientOrderId> {
         let proven =
             |doubt: &Doubt| doubt.query_lacks && doubt.history_lacks && doubt.listing_lacks && doubt.fills_lack;
         self.doubts.iter().filter(|(_, doubt)| proven(doubt)).map(|(id, _)| *id).collect()
-    }
-
-    /// When the next question is due.
-    pub fn next_due(&self) -> Option<Boot> {
-        self.queue.first().map(|(at, _)| *at)
     }
 }
 

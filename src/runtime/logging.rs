@@ -210,6 +210,7 @@ impl LogHandle {
     }
 
     /// Writes what waits, clears the status line, ends the thread. `false` when it was late; it is not waited for then.
+    #[allow(clippy::disallowed_methods, reason = "joining with a deadline: std has no timed join")]
     pub fn flush_and_stop(mut self, within: Duration) -> bool {
         self.signal_end();
         let Some(thread) = self.thread.take() else {

@@ -127,6 +127,7 @@ impl SignalThread {
     }
 
     /// Ends the thread; `false` when it is late. Signals that come later still shut the gate.
+    #[allow(clippy::disallowed_methods, reason = "joining with a deadline: std has no timed join")]
     pub fn close(mut self, within: Duration) -> bool {
         self.wake.take();
         let deadline = Clock.boot().after(within);

@@ -198,7 +198,10 @@ impl Trader {
 
     fn run(mut self, machine: Machine, signals: StopSignals, mut locks: Locks, log: LogHandle) -> u8 {
         let events = self.events.clone();
-        match signals.watch(move |name| drop(events.send(Event::Signal(name)))) {
+        let tell = move |name| {
+            events.send(Event::Signal(name));
+        };
+        match signals.watch(tell) {
             Ok(thread) => self.hands.signals = Some(thread),
             Err(error) => log::error!("No signal thread ({error}); signals are seen within {MAX_WAIT:?} all the same"),
         }
@@ -342,7 +345,9 @@ fn start_store(
     }
     let thread = std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || store_thread::run(store, &messages, |event| drop(events.send(event))))
+        .spawn(move || store_thread::run(store, &messages, |event| {
+                events.send(event);
+            }))
         .map_err(|error| refused(1, format!("the store thread cannot start: {error}")))?;
     Ok((thread, Backlog::new(to_store)))
 }

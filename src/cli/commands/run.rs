@@ -67,6 +67,7 @@ pub fn run(
 ///
 /// The name in /proc works even after a rebuild has replaced the file; where the file is still the same its own path is
 /// taken, so that the process keeps its name in `ps`.
+#[allow(clippy::disallowed_methods, reason = "only as a name; /proc/self/exe is the fallback")]
 pub fn begin_again(args: &[OsString]) -> std::io::Error {
     let this = Path::new("/proc/self/exe");
     let identity = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();

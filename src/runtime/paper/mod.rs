@@ -25,7 +25,7 @@ use crate::domain::ids::{Symbol, VenueId};
 use crate::domain::instrument::VenueTraits;
 use crate::domain::request::{Answered, Request};
 use crate::domain::settings::{SimSettings, VenueSettings};
-use crate::domain::time::Wall;
+use crate::domain::time::Boot;
 use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Micros, Reply, Setup, Ticket};
 
 /// The one account of a paper venue.
@@ -46,6 +46,7 @@ pub struct PaperVenue {
     asks: Sender<Asked>,
     thread: JoinHandle<()>,
     request_timeout: Duration,
+    clock: VenueClock,
 }
 
 /// Why a paper exchange cannot open.
@@ -106,8 +107,10 @@ impl PaperVenue {
         let setup = Setup::from_settings(&settings.sim, &symbols);
         let (exchange, ledger) = open_ledger(&place, setup)?;
         let (asks, asked) = bounded(PAPER_ASKS_MAX);
+        let clock = VenueClock::start();
         let runner = Runner {
             venue,
+            clock,
             exchange,
             ledger,
             asked: BTreeMap::new(),
@@ -122,12 +125,13 @@ impl PaperVenue {
             .name(format!("{}.paper", settings.name))
             .spawn(move || runner.run(&asked))
             .map_err(|error| CannotOpen::System { place, error })?;
-        Ok(PaperVenue { asks, thread, request_timeout: traits_of(&settings.sim).request_timeout })
+        Ok(PaperVenue { asks, thread, request_timeout: traits_of(&settings.sim).request_timeout, clock })
     }
 
     /// A worker's way to it.
     pub fn transport(&self, severed: Severed) -> Box<dyn Transport> {
-        Box::new(PaperTransport { asks: self.asks.clone(), request_timeout: self.request_timeout, severed })
+        let (asks, request_timeout, clock) = (self.asks.clone(), self.request_timeout, self.clock);
+        Box::new(PaperTransport { asks, request_timeout, severed, clock })
     }
 
     /// Takes no more asks; the thread ends once every worker has let go.
@@ -179,6 +183,7 @@ fn begin_anew(place: &Path, exchange: &mut Exchange, options: &OpenOptions) -> i
 
 struct Runner {
     venue: VenueId,
+    clock: VenueClock,
     exchange: Exchange,
     ledger: File,
     asked: BTreeMap<Ticket, Sender<Reply>>,
@@ -193,7 +198,7 @@ struct Runner {
 impl Runner {
     fn run(mut self, asked: &Receiver<Asked>) {
         let mut emitted = Vec::new();
-        self.exchange.catch_up(now(), &mut emitted);
+        self.exchange.catch_up(self.clock.now(), &mut emitted);
         self.deliver(emitted);
         for stream in [Stream::Public, Stream::Private] {
             self.events.send(Event::Link(self.venue, stream, LinkState::Up));
@@ -210,14 +215,14 @@ impl Runner {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let mut emitted = Vec::new();
-            self.exchange.advance(now(), &mut emitted);
+            self.exchange.advance(self.clock.now(), &mut emitted);
             self.deliver(emitted);
         }
     }
 
     fn wait(&self) -> Duration {
         let due = self.exchange.next_due().map_or(i64::MAX, Micros::micros);
-        let us = due.saturating_sub(now().micros()).max(0);
+        let us = due.saturating_sub(self.clock.now().micros()).max(0);
         Duration::from_micros(us.unsigned_abs()).min(LONGEST_WAIT)
     }
 
@@ -225,7 +230,7 @@ impl Runner {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         self.asked.insert(ticket, asked.reply);
-        self.exchange.submit(now(), ACCOUNT, ticket, asked.ask);
+        self.exchange.submit(self.clock.now(), ACCOUNT, ticket, asked.ask);
     }
 
     /// Writes first, then tells. What cannot be written is not told: it waits, and so does everything after it.
@@ -282,15 +287,30 @@ impl Runner {
     }
 }
 
-fn now() -> Micros {
-    let wall: Wall = Clock.wall();
-    Micros::from(wall)
+/// The exchange's clock: the wall clock when it opened, carried on by the boot clock. A wall clock that is set back
+/// must not make a venue stand still.
+#[derive(Clone, Copy, Debug)]
+struct VenueClock {
+    wall_at_open: Micros,
+    boot_at_open: Boot,
+}
+
+impl VenueClock {
+    fn start() -> VenueClock {
+        VenueClock { wall_at_open: Micros::from(Clock.wall()), boot_at_open: Clock.boot() }
+    }
+
+    fn now(self) -> Micros {
+        let elapsed = Clock.boot().since(self.boot_at_open);
+        self.wall_at_open.plus(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
+    }
 }
 
 struct PaperTransport {
     asks: Sender<Asked>,
     request_timeout: Duration,
     severed: Severed,
+    clock: VenueClock,
 }
 
 impl Transport for PaperTransport {
@@ -298,7 +318,7 @@ impl Transport for PaperTransport {
         // A cut that was meant for an earlier request is not meant for this one.
         while self.severed.try_recv().is_ok() {}
         let (reply, replied) = bounded(1);
-        let ask = ask(request, (Clock.boot(), now()));
+        let ask = ask(request, (Clock.boot(), self.clock.now()));
         match self.asks.send_timeout(Asked { ask, reply }, self.request_timeout) {
             Ok(()) => {}
             Err(_) => return Answered::NotSent("the paper exchange takes no asks".into()),
