@@ -47,12 +47,7 @@ struct Sums {
 
 impl Default for Sums {
     fn default() -> Sums {
-        Sums {
-            lots: 0,
-            tick_lots: Some(0),
-            orders: 0,
-            prices: BTreeMap::new(),
-        }
+        Sums { lots: 0, tick_lots: Some(0), orders: 0, prices: BTreeMap::new() }
     }
 }
 
@@ -69,9 +64,7 @@ impl Exposure {
     pub fn add(&mut self, venue: VenueId, terms: &OrderTerms, remaining: Lots) {
         let sums = self.sides.entry((terms.instrument, terms.side)).or_default();
         sums.lots += i128::from(remaining.count());
-        sums.tick_lots = sums
-            .tick_lots
-            .and_then(|sum| sum.checked_add(tick_lots(terms.price, remaining)));
+        sums.tick_lots = sums.tick_lots.and_then(|sum| sum.checked_add(tick_lots(terms.price, remaining)));
         sums.orders += 1;
         *sums.prices.entry(terms.price).or_default() += 1;
         *self.venues.entry(venue).or_default() += 1;
@@ -80,20 +73,14 @@ impl Exposure {
 
     /// A part of an order that counts was filled. The order itself goes on counting until `remove`.
     pub fn reduce(&mut self, terms: &OrderTerms, by: Lots) -> Result<(), NotHeld> {
-        let refuse = NotHeld {
-            price: terms.price,
-            lots: by,
-        };
+        let refuse = NotHeld { price: terms.price, lots: by };
         let sums = self.sides.get_mut(&(terms.instrument, terms.side)).ok_or(refuse)?;
         sums.give_back(terms.price, by).ok_or(refuse)
     }
 
     /// An order no longer counts; this much of it was still open (nothing, when it ended full).
     pub fn remove(&mut self, venue: VenueId, terms: &OrderTerms, remaining: Lots) -> Result<(), NotHeld> {
-        let refuse = NotHeld {
-            price: terms.price,
-            lots: remaining,
-        };
+        let refuse = NotHeld { price: terms.price, lots: remaining };
         let at_venue = self.venues.get_mut(&venue).filter(|count| **count > 0).ok_or(refuse)?;
         let sums = self.sides.get_mut(&(terms.instrument, terms.side)).ok_or(refuse)?;
         sums.give_back(terms.price, remaining).ok_or(refuse)?;
@@ -120,10 +107,7 @@ impl Exposure {
                 lowest: sums.prices.first_key_value().map(|(price, _)| *price),
                 highest: sums.prices.last_key_value().map(|(price, _)| *price),
             },
-            None => SideExposure {
-                tick_lots: Some(0),
-                ..SideExposure::default()
-            },
+            None => SideExposure { tick_lots: Some(0), ..SideExposure::default() },
         }
     }
 
@@ -187,17 +171,13 @@ mod tests {
 
     /// The same sums by looking at every order.
     fn naive(orders: &[(VenueId, OrderTerms, i64)], instrument: InstrumentId, side: Side) -> SideExposure {
-        let mine: Vec<_> = orders
-            .iter()
-            .filter(|(_, terms, _)| terms.instrument == instrument && terms.side == side)
-            .collect();
+        let mine: Vec<_> =
+            orders.iter().filter(|(_, terms, _)| terms.instrument == instrument && terms.side == side).collect();
         SideExposure {
             orders: mine.len() as u32,
             lots: mine.iter().map(|(.., open)| i128::from(*open)).sum(),
             tick_lots: Some(
-                mine.iter()
-                    .map(|(_, terms, open)| i128::from(terms.price.count()) * i128::from(*open))
-                    .sum(),
+                mine.iter().map(|(_, terms, open)| i128::from(terms.price.count()) * i128::from(*open)).sum(),
             ),
             lowest: mine.iter().map(|(_, terms, _)| terms.price).min(),
             highest: mine.iter().map(|(_, terms, _)| terms.price).max(),
@@ -236,11 +216,7 @@ mod tests {
                 }
                 for instrument in [BTC, ETH] {
                     for side in [Side::Buy, Side::Sell] {
-                        assert_eq!(
-                            exposure.side(instrument, side),
-                            naive(&orders, instrument, side),
-                            "seed {seed}"
-                        );
+                        assert_eq!(exposure.side(instrument, side), naive(&orders, instrument, side), "seed {seed}");
                     }
                 }
                 let at_main = orders.iter().filter(|(venue, ..)| *venue == MAIN).count() as u32;

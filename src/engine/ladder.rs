@@ -74,12 +74,7 @@ impl Ladder {
         refusals: &mut Refusals,
     ) -> Option<Ladder> {
         let rungs = settings.rungs;
-        refusals.demand(
-            (1..=RUNGS_MAX).contains(&rungs),
-            "rungs",
-            rungs,
-            &format!("1 to {RUNGS_MAX}"),
-        );
+        refusals.demand((1..=RUNGS_MAX).contains(&rungs), "rungs", rungs, &format!("1 to {RUNGS_MAX}"));
         let sides = match settings.sides {
             LadderSides::One(side) => vec![side],
             LadderSides::Both => vec![Side::Buy, Side::Sell],
@@ -87,19 +82,10 @@ impl Ladder {
         if let LadderStart::OffsetBps(bps) = settings.start {
             let both = sides.len() > 1;
             let fits = !bps.is_negative() && bps < Decimal::whole(10_000) && !(both && bps.is_zero());
-            refusals.demand(
-                fits,
-                "start_offset_bps",
-                bps,
-                "from 0, below 10000; above 0 with both sides",
-            );
+            refusals.demand(fits, "start_offset_bps", bps, "from 0, below 10000; above 0 with both sides");
         }
-        let mut ladder = Ladder {
-            settings: settings.clone(),
-            lanes: Vec::new(),
-            notes: Vec::new(),
-            owners: Owners::new(),
-        };
+        let mut ladder =
+            Ladder { settings: settings.clone(), lanes: Vec::new(), notes: Vec::new(), owners: Owners::new() };
         for instrument in instruments {
             let tick = instrument.rules.tick;
             let step = instrument.price(settings.step).ok().filter(|step| step.count() > 0);
@@ -133,12 +119,7 @@ impl Ladder {
 
     fn slot(&self, lane: usize, rung: u32) -> Slot {
         let rungs = self.settings.rungs.clamp(1, RUNGS_MAX);
-        Slot(
-            u32::try_from(lane)
-                .unwrap_or(u32::MAX)
-                .saturating_mul(rungs)
-                .saturating_add(rung),
-        )
+        Slot(u32::try_from(lane).unwrap_or(u32::MAX).saturating_mul(rungs).saturating_add(rung))
     }
 
     /// Fixes the first rung of a lane that has none, from the middle of the market.
@@ -165,11 +146,7 @@ impl Ladder {
     /// Wishes for the orders one lane may have now.
     fn place(&mut self, number: usize, view: &View<'_>, out: &mut Vec<Wish>) {
         let at = view.at.boot;
-        let time_in_force = if self.settings.post_only {
-            TimeInForce::PostOnly
-        } else {
-            TimeInForce::Gtc
-        };
+        let time_in_force = if self.settings.post_only { TimeInForce::PostOnly } else { TimeInForce::Gtc };
         for _ in 0..self.lanes[number].room(at) {
             let lane = &mut self.lanes[number];
             let instrument = view.catalogue.instrument(lane.instrument);
@@ -196,9 +173,7 @@ impl Ladder {
     }
 
     fn lane_of(&self, terms: &OrderTerms) -> Option<usize> {
-        self.lanes
-            .iter()
-            .position(|lane| lane.instrument == terms.instrument && lane.side == terms.side)
+        self.lanes.iter().position(|lane| lane.instrument == terms.instrument && lane.side == terms.side)
     }
 
     fn recall_lane(&mut self, number: usize, saved: &SavedLane) -> Result<(), String> {
@@ -208,9 +183,7 @@ impl Ladder {
         let first = instrument.price(saved.first).map_err(|bad| words(&bad))?;
         let (step, order_qty) = (self.settings.step, self.settings.order_qty);
         if (saved.step, saved.order_qty) != (step, order_qty) || lane.first.is_some_and(|fixed| fixed != first) {
-            return Err(words(
-                &"its rungs were others; step, order_qty or start_price have changed",
-            ));
+            return Err(words(&"its rungs were others; step, order_qty or start_price have changed"));
         }
         let done: Ranges = saved.done.parse().map_err(|bad: String| words(&bad))?;
         let mut partial = BTreeMap::new();
@@ -284,11 +257,7 @@ impl Strategy for Ladder {
                     step: self.settings.step,
                     order_qty: self.settings.order_qty,
                     done: lane.done.to_string(),
-                    partial: lane
-                        .partial
-                        .iter()
-                        .map(|(&rung, &lots)| (rung, of_lots(lots)))
-                        .collect(),
+                    partial: lane.partial.iter().map(|(&rung, &lots)| (rung, of_lots(lots))).collect(),
                     carry: of_lots(lane.carry),
                 },
             );
@@ -317,11 +286,7 @@ impl Strategy for Ladder {
                 errors.extend(self.recall_lane(number, lane).err());
             }
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.join("; "))
-        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
     }
 
     fn adopt(&mut self, order: &AdoptedOrder) -> bool {
@@ -329,10 +294,7 @@ impl Strategy for Ladder {
             return false;
         };
         let (lane, instrument) = (&mut self.lanes[number], &self.notes[number].instrument);
-        let Some(rung) = lane
-            .rung_at(order.terms.price)
-            .filter(|&rung| !lane.owed(rung).is_zero())
-        else {
+        let Some(rung) = lane.rung_at(order.terms.price).filter(|&rung| !lane.owed(rung).is_zero()) else {
             return false;
         };
         if order.ended {
@@ -365,11 +327,7 @@ fn first_at_price(
     refusals: &mut Refusals,
 ) -> Option<PriceTicks> {
     let Some(price) = instrument.price(start).ok().filter(|price| price.count() > 0) else {
-        let allowed = format!(
-            "multiples of {}, the tick of {}",
-            instrument.rules.tick,
-            instrument.symbol()
-        );
+        let allowed = format!("multiples of {}, the tick of {}", instrument.rules.tick, instrument.symbol());
         refusals.refuse("start_price", start, &allowed);
         return None;
     };
@@ -390,26 +348,18 @@ fn check_last(lane: &Lane, instrument: &Instrument, settings: &LadderSettings, r
         refusals.refuse("rungs", settings.rungs, "so many that every price stays above zero");
         return;
     };
-    let cheapest = if lane.side == Side::Buy {
-        Some(last_price)
-    } else {
-        lane.price(0)
-    };
+    let cheapest = if lane.side == Side::Buy { Some(last_price) } else { lane.price(0) };
     if let Some(price) = cheapest.filter(|&price| !instrument.takes(price, lane.order_lots)) {
         let (price, least) = (instrument.price_of(price), instrument.rules.min_notional);
-        let allowed = format!(
-            "a quantity worth at least {least} at the cheapest rung, {price}, of {}",
-            instrument.symbol()
-        );
+        let allowed =
+            format!("a quantity worth at least {least} at the cheapest rung, {price}, of {}", instrument.symbol());
         refusals.refuse("order_qty", settings.order_qty, &allowed);
     }
 }
 
 fn left_out(lane: &Lane, rung: u32, instrument: &Instrument) -> String {
     let qty = instrument.qty_of(lane.owed(rung));
-    let price = lane
-        .price(rung)
-        .map_or(Decimal::ZERO, |price| instrument.price_of(price));
+    let price = lane.price(rung).map_or(Decimal::ZERO, |price| instrument.price_of(price));
     let (symbol, side, least) = (instrument.symbol(), lane.side, instrument.rules.min_notional);
     format!(
         "{symbol} {side}: rung {rung}, {qty} at {price}, is not an order the venue takes (worth at least {least}); such rungs are left out"

@@ -87,10 +87,7 @@ pub struct Market {
 impl Market {
     /// Takes a quote in. Says whether it changed anything but the age.
     pub fn take(&mut self, at: Boot, instrument: &Instrument, quote: &Quote) -> Result<bool, BadQuote> {
-        let refuse = |why| BadQuote {
-            symbol: instrument.symbol().clone(),
-            why,
-        };
+        let refuse = |why| BadQuote { symbol: instrument.symbol().clone(), why };
         let bid = touch(instrument, quote.bid).map_err(refuse)?;
         let ask = touch(instrument, quote.ask).map_err(refuse)?;
         let mark = match (bid, ask) {
@@ -113,12 +110,7 @@ impl Market {
         }
         self.venues[place] = Some(instrument.venue);
         let before = self.known[place].unwrap_or_default();
-        self.known[place] = Some(Known {
-            bid,
-            ask,
-            mark: mark.or(before.mark),
-            at,
-        });
+        self.known[place] = Some(Known { bid, ask, mark: mark.or(before.mark), at });
         Ok((before.bid, before.ask) != (bid, ask))
     }
 
@@ -144,10 +136,7 @@ impl Market {
     /// Both best prices; nothing while one side is not quoted.
     pub fn spread(&self, instrument: InstrumentId) -> Option<Spread> {
         let known = self.of(instrument)?;
-        Some(Spread {
-            bid: known.bid?,
-            ask: known.ask?,
-        })
+        Some(Spread { bid: known.bid?, ask: known.ask? })
     }
 
     /// The middle as a price to value positions at. Outlives the quotes it came from: a position does not become
@@ -202,9 +191,7 @@ mod tests {
     fn a_quote_that_cannot_be_is_refused_and_the_old_one_ages() {
         let (catalogue, mut market) = (catalogue(), Market::default());
         let instrument = catalogue.instrument(BTC);
-        market
-            .take(Boot::from_nanos(5), instrument, &quote("100", "101"))
-            .unwrap();
+        market.take(Boot::from_nanos(5), instrument, &quote("100", "101")).unwrap();
         let before = market.spread(BTC);
         let huge = "4611686018427387904";
         for (bid, ask, word) in [
@@ -216,9 +203,7 @@ mod tests {
             ("-1", "101", "not above zero"),
             (huge, huge, "multiple of the tick"),
         ] {
-            let refused = market
-                .take(Boot::from_nanos(9), instrument, &quote(bid, ask))
-                .unwrap_err();
+            let refused = market.take(Boot::from_nanos(9), instrument, &quote(bid, ask)).unwrap_err();
             assert!(refused.to_string().contains(word), "{refused}");
             assert!(refused.to_string().contains("BTC-USDT"), "{refused}");
         }
@@ -233,13 +218,8 @@ mod tests {
     fn the_same_quote_again_only_renews_the_age() {
         let (catalogue, mut market) = (catalogue(), Market::default());
         let instrument = catalogue.instrument(BTC);
-        market
-            .take(Boot::from_nanos(5), instrument, &quote("100", "101"))
-            .unwrap();
-        assert_eq!(
-            market.take(Boot::from_nanos(9), instrument, &quote("100", "101")),
-            Ok(false)
-        );
+        market.take(Boot::from_nanos(5), instrument, &quote("100", "101")).unwrap();
+        assert_eq!(market.take(Boot::from_nanos(9), instrument, &quote("100", "101")), Ok(false));
         assert_eq!(market.age(Boot::from_nanos(9), BTC), Some(Duration::ZERO));
     }
 

@@ -80,20 +80,10 @@ impl MarketMaker {
         let above = "above 0, below 10000";
         refusals.demand(bps(settings.spread_bps, true), "spread_bps", settings.spread_bps, above);
         let step = settings.level_step_bps;
-        refusals.demand(
-            bps(step, levels > 1),
-            "level_step_bps",
-            step,
-            "above 0, below 10000 (0 with one level)",
-        );
+        refusals.demand(bps(step, levels > 1), "level_step_bps", step, "above 0, below 10000 (0 with one level)");
         let from_zero = "from 0, below 10000";
         refusals.demand(bps(settings.skew_bps, false), "skew_bps", settings.skew_bps, from_zero);
-        refusals.demand(
-            bps(settings.requote_bps, false),
-            "requote_bps",
-            settings.requote_bps,
-            from_zero,
-        );
+        refusals.demand(bps(settings.requote_bps, false), "requote_bps", settings.requote_bps, from_zero);
         let distances: Vec<i128> = (0..levels.min(LEVELS_MAX))
             .map(|level| {
                 let steps = step.units().saturating_mul(i128::from(level));
@@ -107,12 +97,7 @@ impl MarketMaker {
         }
         let max = settings.max_position_qty;
         let least = format!("at least order_qty = {}", settings.order_qty);
-        refusals.demand(
-            max.is_positive() && max >= settings.order_qty,
-            "max_position_qty",
-            max,
-            &least,
-        );
+        refusals.demand(max.is_positive() && max >= settings.order_qty, "max_position_qty", max, &least);
         let mut books = Vec::new();
         for instrument in instruments {
             let order_lots = refusals.order_lots(instrument, settings.order_qty)?;
@@ -159,9 +144,7 @@ impl MarketMaker {
                 number,
                 side,
                 instrument,
-                targets: (self.distances.iter())
-                    .map(|&distance| aim.as_ref()?.price(side, distance))
-                    .collect(),
+                targets: (self.distances.iter()).map(|&distance| aim.as_ref()?.price(side, distance)).collect(),
                 free: self.settings.max_position_qty.checked_sub(held),
             };
             self.pull(&turn, aim.as_ref(), out);
@@ -213,11 +196,7 @@ impl MarketMaker {
             room = room.and_then(|room| room.checked_sub(instrument.qty_of(quote.open())));
         }
         let own = self.books[turn.place].nearest_own(side.opposite());
-        let time_in_force = if self.settings.post_only {
-            TimeInForce::PostOnly
-        } else {
-            TimeInForce::Gtc
-        };
+        let time_in_force = if self.settings.post_only { TimeInForce::PostOnly } else { TimeInForce::Gtc };
         for (index, target) in turn.targets.iter().enumerate() {
             let slot = self.slot(turn.place, turn.number, index);
             let book = &mut self.books[turn.place];
@@ -236,9 +215,7 @@ impl MarketMaker {
             let Some(left) = room.filter(|_| !meets) else {
                 continue;
             };
-            let chosen = level.choose(order_lots, |qty| {
-                instrument.takes(price, qty) && instrument.qty_of(qty) <= left
-            });
+            let chosen = level.choose(order_lots, |qty| instrument.takes(price, qty) && instrument.qty_of(qty) <= left);
             let Some(qty) = chosen else {
                 if !instrument.takes(price, order_lots) && !book.told_too_small {
                     book.told_too_small = true;
@@ -247,20 +224,8 @@ impl MarketMaker {
                 continue;
             };
             room = left.checked_sub(instrument.qty_of(qty));
-            level.quote = Some(Quote {
-                client_id: None,
-                price,
-                qty,
-                filled: Lots::ZERO,
-                cancel_wished: false,
-            });
-            let terms = OrderTerms {
-                instrument: instrument.id,
-                side,
-                price,
-                qty,
-                time_in_force,
-            };
+            level.quote = Some(Quote { client_id: None, price, qty, filled: Lots::ZERO, cancel_wished: false });
+            let terms = OrderTerms { instrument: instrument.id, side, price, qty, time_in_force };
             out.push(Wish::Place { slot, terms });
         }
     }

@@ -112,10 +112,7 @@ impl RiskGate {
                 self.minted_at.push_back(at.boot);
                 Ok(Checked::mint(terms))
             }
-            Err(breach) => Err(RiskRefusal {
-                order: Box::new(OrderWords::new(instrument, &terms)),
-                breach,
-            }),
+            Err(breach) => Err(RiskRefusal { order: Box::new(OrderWords::new(instrument, &terms)), breach }),
         }
     }
 
@@ -418,9 +415,7 @@ impl Case<'_> {
 /// The highest tick not above `price` raised by `bps`.
 fn highest(price: PriceTicks, bps: Decimal) -> Option<PriceTicks> {
     let factor = WHOLE_BPS_UNITS.checked_add(bps.units())?;
-    let ticks = i128::from(price.count())
-        .checked_mul(factor)?
-        .div_euclid(WHOLE_BPS_UNITS);
+    let ticks = i128::from(price.count()).checked_mul(factor)?.div_euclid(WHOLE_BPS_UNITS);
     i64::try_from(ticks).ok().map(PriceTicks::new)
 }
 

@@ -128,11 +128,7 @@ pub fn build(
                 refusals.refuse("symbols", symbol, "each symbol once");
             }
             Some(instrument) => instruments.push(instrument),
-            None => refusals.refuse(
-                "symbols",
-                symbol,
-                &format!("a symbol of venue {}", catalogue.venue(venue).name),
-            ),
+            None => refusals.refuse("symbols", symbol, &format!("a symbol of venue {}", catalogue.venue(venue).name)),
         }
     }
     if settings.symbols.is_empty() {
@@ -160,17 +156,12 @@ pub(super) struct Refusals {
 
 impl Refusals {
     pub(super) fn new(strategy: &str) -> Refusals {
-        Refusals {
-            strategy: strategy.to_owned(),
-            words: Vec::new(),
-        }
+        Refusals { strategy: strategy.to_owned(), words: Vec::new() }
     }
 
     pub(super) fn refuse(&mut self, key: &str, value: impl std::fmt::Display, allowed: &str) {
         let strategy = &self.strategy;
-        self.words.push(format!(
-            "strategy \"{strategy}\": {key} = {value} is refused; allowed: {allowed}"
-        ));
+        self.words.push(format!("strategy \"{strategy}\": {key} = {value} is refused; allowed: {allowed}"));
     }
 
     /// Refuses unless the condition holds.
@@ -186,11 +177,7 @@ impl Refusals {
         let lots = instrument.qty(qty).ok();
         if lots.is_none() || qty < rules.min_qty || qty > rules.max_qty || !qty.is_positive() {
             let (lot, min, max) = (rules.lot, rules.min_qty, rules.max_qty);
-            self.refuse(
-                "order_qty",
-                qty,
-                &format!("multiples of {lot} from {min} to {max} for {symbol}"),
-            );
+            self.refuse("order_qty", qty, &format!("multiples of {lot} from {min} to {max} for {symbol}"));
             return None;
         }
         lots

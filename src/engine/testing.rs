@@ -194,10 +194,7 @@ impl<S: Strategy> Desk<S> {
                 assert!(self.may_create, "nothing is wished for while nothing may be created");
                 assert!(!self.taken.contains(&slot), "slot {slot:?} holds two orders");
                 let instrument = self.catalogue.instrument(terms.instrument);
-                assert!(
-                    instrument.takes(terms.price, terms.qty),
-                    "too small an order: {terms:?}"
-                );
+                assert!(instrument.takes(terms.price, terms.qty), "too small an order: {terms:?}");
                 let own = self.exposure.own_opposite(terms.instrument, terms.side);
                 let meets = own.is_some_and(|own| match terms.side {
                     Side::Buy => terms.price >= own,
@@ -213,15 +210,7 @@ impl<S: Strategy> Desk<S> {
                 let id = client_id(self.next_id);
                 self.next_id += 1;
                 self.strategy.placed(slot, id);
-                self.keep(
-                    id,
-                    Live {
-                        slot,
-                        terms,
-                        filled: Lots::ZERO,
-                        cancel_wished: false,
-                    },
-                );
+                self.keep(id, Live { slot, terms, filled: Lots::ZERO, cancel_wished: false });
             }
         }
     }
@@ -272,41 +261,22 @@ impl<S: Strategy> Desk<S> {
         let qty = self.catalogue.instrument(terms.instrument).qty_of(by);
         let qty = if terms.side == Side::Buy { qty } else { -qty };
         self.position = self.position.checked_add(qty).unwrap();
-        let state = if full {
-            StateName::Filled
-        } else {
-            StateName::PartiallyFilled
-        };
+        let state = if full { StateName::Filled } else { StateName::PartiallyFilled };
         if full {
             self.drop_order(id);
         }
-        self.change(OrderChange {
-            client_id: id,
-            terms,
-            filled,
-            state,
-        });
+        self.change(OrderChange { client_id: id, terms, filled, state });
     }
 
     /// An order ends as it is.
     pub(super) fn end(&mut self, id: ClientOrderId, state: StateName) {
         let Live { terms, filled, .. } = self.drop_order(id);
-        self.change(OrderChange {
-            client_id: id,
-            terms,
-            filled,
-            state,
-        });
+        self.change(OrderChange { client_id: id, terms, filled, state });
     }
 
     /// Every cancel wished for is done.
     pub(super) fn settle_cancels(&mut self) {
-        let wished: Vec<_> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.cancel_wished)
-            .map(|(id, _)| *id)
-            .collect();
+        let wished: Vec<_> = self.live.iter().filter(|(_, live)| live.cancel_wished).map(|(id, _)| *id).collect();
         for id in wished {
             self.end(id, StateName::Canceled);
         }
@@ -321,10 +291,7 @@ impl<S: Strategy> Desk<S> {
         }
         let words = |live: &&Live| {
             let instrument = self.catalogue.instrument(live.terms.instrument);
-            (
-                instrument.price_of(live.terms.price).to_string(),
-                instrument.qty_of(live.terms.qty).to_string(),
-            )
+            (instrument.price_of(live.terms.price).to_string(), instrument.qty_of(live.terms.qty).to_string())
         };
         orders.iter().map(words).collect()
     }

@@ -108,18 +108,12 @@ pub struct OrderRef {
 impl OrderRef {
     /// By the caller's name.
     pub fn client(client_id: &str) -> OrderRef {
-        OrderRef {
-            client_id: Some(client_id.to_owned()),
-            order_id: None,
-        }
+        OrderRef { client_id: Some(client_id.to_owned()), order_id: None }
     }
 
     /// By the venue's name.
     pub fn venue(order_id: &VenueOrderId) -> OrderRef {
-        OrderRef {
-            client_id: None,
-            order_id: Some(order_id.clone()),
-        }
+        OrderRef { client_id: None, order_id: Some(order_id.clone()) }
     }
 }
 

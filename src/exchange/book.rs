@@ -127,12 +127,7 @@ impl Book {
             Side::Sell => levels.last_key_value().filter(|(ticks, _)| **ticks >= limit)?,
         };
         let (&rank, entry) = level.queue.first_key_value()?;
-        Some(Front {
-            ticks,
-            rank,
-            owner: entry.owner,
-            lots: entry.lots,
-        })
+        Some(Front { ticks, rank, owner: entry.owner, lots: entry.lots })
     }
 
     /// Where the crowd stands on a side: price and place in time.

@@ -54,10 +54,7 @@ impl Exchange {
         for (&account, holder) in &self.accounts {
             for filled in &holder.fills {
                 fills.push((account, filled));
-                if let Some(order) = holder
-                    .names
-                    .get(filled.view.client_id.as_str())
-                    .and_then(|no| self.orders.get(no))
+                if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no))
                 {
                     let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
                     *listed_lots.entry(order.no).or_default() += lots;
@@ -69,11 +66,7 @@ impl Exchange {
             let listed = listed_lots.get(&order.no).copied().unwrap_or(0);
             lines.push((order.created_at, self.accepted_line(order, order.filled_lots - listed)));
         }
-        lines.extend(
-            fills
-                .into_iter()
-                .map(|(account, filled)| (filled.view.at, fill_line(account, filled))),
-        );
+        lines.extend(fills.into_iter().map(|(account, filled)| (filled.view.at, fill_line(account, filled))));
         for order in self.closed.iter().filter_map(|no| self.orders.get(no)) {
             if let Life::Closed(at, reason) = order.life {
                 let filled = self.grids[order.pit].qty(order.filled_lots);
@@ -101,15 +94,7 @@ impl Exchange {
     fn late_lines(&self, lines: &mut Vec<(Micros, Line)>) {
         for (&request, late) in &self.late {
             let (ticket, account) = (late.ticket, late.account);
-            lines.push((
-                late.arrived,
-                Line::Request {
-                    request,
-                    ticket,
-                    account,
-                    ask: late.ask.clone(),
-                },
-            ));
+            lines.push((late.arrived, Line::Request { request, ticket, account, ask: late.ask.clone() }));
             lines.push((
                 late.arrived,
                 Line::Fault {
@@ -129,11 +114,7 @@ impl Exchange {
         for (asset, coin) in &purse.coins {
             lines.push((
                 self.now,
-                Line::Balance {
-                    holder: holder.to_owned(),
-                    asset: asset.to_string(),
-                    total: coin.total,
-                },
+                Line::Balance { holder: holder.to_owned(), asset: asset.to_string(), total: coin.total },
             ));
         }
         for (&place, contract) in &purse.contracts {

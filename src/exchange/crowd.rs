@@ -75,14 +75,7 @@ impl Exchange {
             // The price moves into a resting order bit by bit as often as at a blow.
             lots = pit.market.small_lots();
         }
-        let left = self.crowd_take(
-            place,
-            Take {
-                side,
-                limit: ticks,
-                lots,
-            },
-        );
+        let left = self.crowd_take(place, Take { side, limit: ticks, lots });
         if left > 0 {
             self.pits[place].book.add(side, ticks, Owner::Crowd, left);
         }
@@ -108,10 +101,7 @@ impl Exchange {
 
     pub(super) fn market_line(&self, place: usize) -> Line {
         let pit = &self.pits[place];
-        Line::Market {
-            symbol: pit.symbol.clone(),
-            price: self.grids[place].price(pit.market.fair_ticks()),
-        }
+        Line::Market { symbol: pit.symbol.clone(), price: self.grids[place].price(pit.market.fair_ticks()) }
     }
 
     /// The best prices at this moment, the painted ones included.

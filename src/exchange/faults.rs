@@ -189,22 +189,12 @@ pub struct Plan {
 impl Plan {
     /// The next time, once.
     pub fn next(on: On, fault: Fault) -> Plan {
-        Plan {
-            on,
-            account: None,
-            client_id: None,
-            fault,
-            skip: 0,
-            times: Times::Exactly(1),
-        }
+        Plan { on, account: None, client_id: None, fault, skip: 0, times: Times::Exactly(1) }
     }
 
     /// Every time from now on.
     pub fn always(on: On, fault: Fault) -> Plan {
-        Plan {
-            times: Times::Forever,
-            ..Plan::next(on, fault)
-        }
+        Plan { times: Times::Forever, ..Plan::next(on, fault) }
     }
 
     /// Lets this many matches pass first.
@@ -214,26 +204,17 @@ impl Plan {
 
     /// Strikes this often.
     pub fn times(self, times: u32) -> Plan {
-        Plan {
-            times: Times::Exactly(times),
-            ..self
-        }
+        Plan { times: Times::Exactly(times), ..self }
     }
 
     /// Only for this order.
     pub fn for_order(self, client_id: &str) -> Plan {
-        Plan {
-            client_id: Some(client_id.to_owned()),
-            ..self
-        }
+        Plan { client_id: Some(client_id.to_owned()), ..self }
     }
 
     /// Only for this account.
     pub fn for_account(self, account: AccountId) -> Plan {
-        Plan {
-            account: Some(account),
-            ..self
-        }
+        Plan { account: Some(account), ..self }
     }
 
     /// Whether it can ever strike.
@@ -254,10 +235,7 @@ impl Plan {
             AskKind::SetCountdown,
             AskKind::ReadCountdown,
         ];
-        let places = asks
-            .map(Place::Ask)
-            .into_iter()
-            .chain([Place::OrderPush, Place::FillPush]);
+        let places = asks.map(Place::Ask).into_iter().chain([Place::OrderPush, Place::FillPush]);
         let struck = |place| self.on.covers(place) && self.fault.suits(place);
         self.times != Times::Exactly(0) && places.into_iter().any(struck)
     }
@@ -358,20 +336,13 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(rates: FaultRates, chance: Chance) -> Faults {
-        Faults {
-            rates,
-            plans: Vec::new(),
-            chance,
-        }
+        Faults { rates, plans: Vec::new(), chance }
     }
 
     /// Adds a plan. Of two plans for one request the older strikes.
     pub(super) fn plan(&mut self, plan: Plan) -> Result<(), ImpossiblePlan> {
         if !plan.possible() {
-            return Err(ImpossiblePlan {
-                on: plan.on,
-                fault: plan.fault.word(),
-            });
+            return Err(ImpossiblePlan { on: plan.on, fault: plan.fault.word() });
         }
         self.plans.push(plan);
         Ok(())
@@ -438,29 +409,16 @@ mod tests {
     }
 
     fn scene<'a>(kind: AskKind, client_ids: &'a [&'a str]) -> Scene<'a> {
-        Scene {
-            place: Place::Ask(kind),
-            account: AccountId(0),
-            client_ids,
-            live: true,
-        }
+        Scene { place: Place::Ask(kind), account: AccountId(0), client_ids, live: true }
     }
 
     #[test]
     fn a_plan_strikes_after_its_skips_and_as_often_as_it_says() {
         let mut faults = faults();
-        let plan = Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost)
-            .after(1)
-            .times(2);
+        let plan = Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost).after(1).times(2);
         faults.plan(plan).unwrap();
         let mut drawn = Vec::new();
-        for kind in [
-            AskKind::Create,
-            AskKind::Cancel,
-            AskKind::Create,
-            AskKind::Create,
-            AskKind::Create,
-        ] {
+        for kind in [AskKind::Create, AskKind::Cancel, AskKind::Create, AskKind::Create, AskKind::Create] {
             drawn.push(faults.draw(&scene(kind, &[])).is_some());
         }
         assert_eq!(drawn, [false, false, true, true, false]);
@@ -469,9 +427,7 @@ mod tests {
     #[test]
     fn a_plan_for_an_order_waits_for_that_order() {
         let mut faults = faults();
-        faults
-            .plan(Plan::always(On::AnyCancel, Fault::ServerError).for_order("b"))
-            .unwrap();
+        faults.plan(Plan::always(On::AnyCancel, Fault::ServerError).for_order("b")).unwrap();
         assert!(faults.draw(&scene(AskKind::Cancel, &["a"])).is_none());
         assert!(faults.draw(&scene(AskKind::CancelBatch, &["a", "b"])).is_some());
         faults.heal();
@@ -504,12 +460,7 @@ mod tests {
 
     #[test]
     fn every_rate_strikes_somewhere() {
-        let kinds = [
-            AskKind::Create,
-            AskKind::Cancel,
-            AskKind::CancelBatch,
-            AskKind::ListOpen,
-        ];
+        let kinds = [AskKind::Create, AskKind::Cancel, AskKind::CancelBatch, AskKind::ListOpen];
         let mut places: Vec<Place> = kinds.map(Place::Ask).to_vec();
         places.extend([Place::OrderPush, Place::FillPush]);
         let words = FaultRates::default().table().map(|(_, fault)| fault.word());
@@ -547,16 +498,10 @@ mod tests {
             let mut faults = Faults::new(rates, Chance::new(1, 1));
             let mut seen = Vec::new();
             for &place in &places {
-                let scene = Scene {
-                    place,
-                    ..scene(AskKind::Create, &[])
-                };
+                let scene = Scene { place, ..scene(AskKind::Create, &[]) };
                 seen.extend(faults.draw(&scene));
             }
-            assert!(
-                !seen.is_empty() && seen.iter().all(|fault| fault.word() == word),
-                "{word}: {seen:?}"
-            );
+            assert!(!seen.is_empty() && seen.iter().all(|fault| fault.word() == word), "{word}: {seen:?}");
         }
     }
 }

@@ -235,15 +235,10 @@ impl Entry {
         const TAIL: usize = ",\"sum\":\"89abcdef\"}".len();
         let cut = text.len().saturating_sub(TAIL);
         let tail = text.get(cut..).unwrap_or_default();
-        let sum = tail
-            .strip_prefix(",\"sum\":\"")
-            .and_then(|rest| rest.strip_suffix("\"}"));
+        let sum = tail.strip_prefix(",\"sum\":\"").and_then(|rest| rest.strip_suffix("\"}"));
         let found = format!("{:08x}", crc32(&text.as_bytes()[..cut]));
         if sum != Some(found.as_str()) {
-            return Err(format!(
-                "its checksum should be {found} and is {}",
-                sum.unwrap_or("missing")
-            ));
+            return Err(format!("its checksum should be {found} and is {}", sum.unwrap_or("missing")));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
@@ -267,9 +262,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
             // A write that never finished: nothing that follows from this line was ever delivered.
             break;
         };
-        let decoded = std::str::from_utf8(line)
-            .map_err(|error| error.to_string())
-            .and_then(Entry::decode);
+        let decoded = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(Entry::decode);
         let entry = decoded.map_err(damaged)?;
         if let Some(last) = entries.last()
             && last.seq.checked_add(1) != Some(entry.seq)
@@ -280,26 +273,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Whole, BadLedger> {
         entries.push(entry);
     }
     // Of a trade between two accounts either both sides happened or none did.
-    if let Some(Entry {
-        line: Line::Fill { trade, with, .. },
-        ..
-    }) = entries.last()
+    if let Some(Entry { line: Line::Fill { trade, with, .. }, .. }) = entries.last()
         && with != "crowd"
         && !matches!(entries.iter().rev().nth(1), Some(Entry { line: Line::Fill { trade: before, .. }, .. }) if before == trade)
     {
         whole_bytes -= pieces[entries.len() - 1].len();
         entries.pop();
     }
-    Ok(Whole {
-        entries,
-        bytes: whole_bytes,
-    })
+    Ok(Whole { entries, bytes: whole_bytes })
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, &byte| {
-        (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)]
-    })
+    !bytes.iter().fold(!0_u32, |crc, &byte| (crc >> 8) ^ CRC_TABLE[usize::from((crc as u8) ^ byte)])
 }
 
 const CRC_TABLE: [u32; 256] = {
@@ -309,11 +294,7 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
             bit += 1;
         }
         table[index] = crc;
@@ -349,10 +330,7 @@ mod tests {
     }
 
     fn file(lines: &[Entry]) -> Vec<u8> {
-        lines
-            .iter()
-            .flat_map(|line| (line.encode() + "\n").into_bytes())
-            .collect()
+        lines.iter().flat_map(|line| (line.encode() + "\n").into_bytes()).collect()
     }
 
     #[test]
@@ -368,25 +346,15 @@ mod tests {
         );
         assert_eq!(Entry::decode(&text), Ok(entry(7)));
         let ask = Ask::ListOpen { cursor: None };
-        let request = Entry {
-            line: Line::Request {
-                request: 1,
-                ticket: Ticket(9),
-                account: AccountId(0),
-                ask,
-            },
-            ..entry(8)
-        };
+        let request =
+            Entry { line: Line::Request { request: 1, ticket: Ticket(9), account: AccountId(0), ask }, ..entry(8) };
         assert_eq!(Entry::decode(&request.encode()), Ok(request));
     }
 
     #[test]
     fn places_have_one_word_each() {
         let word = |place| serde_json::to_string(&place).unwrap();
-        assert_eq!(
-            word(Place::Ask(super::super::asks::AskKind::CancelBatch)),
-            "\"cancel_batch\""
-        );
+        assert_eq!(word(Place::Ask(super::super::asks::AskKind::CancelBatch)), "\"cancel_batch\"");
         assert_eq!(word(Place::FillPush), "\"fill_push\"");
         for place in [Place::Ask(super::super::asks::AskKind::Time), Place::OrderPush] {
             assert_eq!(serde_json::from_str::<Place>(&word(place)).unwrap(), place);

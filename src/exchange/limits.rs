@@ -26,21 +26,14 @@ pub(super) struct Bucket {
 impl Bucket {
     /// A full bucket; 0 a second means no limit.
     pub(super) fn new(per_second: u32) -> Bucket {
-        Bucket {
-            per_second,
-            millionths: u64::from(per_second) * ONE_TOKEN,
-            filled_at: Micros::default(),
-        }
+        Bucket { per_second, millionths: u64::from(per_second) * ONE_TOKEN, filled_at: Micros::default() }
     }
 
     fn refill(&mut self, now: Micros) {
         let elapsed_us = u64::try_from(now.micros() - self.filled_at.micros()).unwrap_or(0);
         // Tokens a second are millionths of a token a microsecond.
         let gained = elapsed_us.saturating_mul(u64::from(self.per_second));
-        self.millionths = self
-            .millionths
-            .saturating_add(gained)
-            .min(u64::from(self.per_second) * ONE_TOKEN);
+        self.millionths = self.millionths.saturating_add(gained).min(u64::from(self.per_second) * ONE_TOKEN);
         self.filled_at = self.filled_at.max(now);
     }
 

@@ -26,10 +26,7 @@ impl Place {
             Some((after, as_of)) => (after, Some(as_of.parse().map_err(|_| bad())?)),
             None => (cursor, None),
         };
-        Ok(Place {
-            after: after.parse().map_err(|_| bad())?,
-            as_of: as_of.map(Micros::new),
-        })
+        Ok(Place { after: after.parse().map_err(|_| bad())?, as_of: as_of.map(Micros::new) })
     }
 
     fn cursor(after: u64, as_of: Option<Micros>) -> String {
@@ -70,10 +67,7 @@ impl Exchange {
     }
 
     fn open_now(&self, account: AccountId, after: u64, wanted: usize) -> Vec<(u64, OrderView)> {
-        let live = self
-            .accounts
-            .get(&account)
-            .map(|holder| holder.live.range(after.saturating_add(1)..));
+        let live = self.accounts.get(&account).map(|holder| holder.live.range(after.saturating_add(1)..));
         let orders = live.into_iter().flatten().filter_map(|no| self.orders.get(no));
         orders.take(wanted).map(|order| (order.no, self.view(order))).collect()
     }
@@ -130,9 +124,7 @@ impl Exchange {
         }
         let after: u64 = match cursor {
             None => 0,
-            Some(text) => text
-                .parse()
-                .map_err(|_| ErrorCode::BadRequest("unknown cursor".to_owned()))?,
+            Some(text) => text.parse().map_err(|_| ErrorCode::BadRequest("unknown cursor".to_owned()))?,
         };
         let complete_to = self.now.plus(-self.setup.fills_lag_us.max(0));
         let page_size = self.setup.page_size.max(1);
@@ -140,13 +132,8 @@ impl Exchange {
             return Err(ErrorCode::BadRequest("unknown account".to_owned()));
         };
         // Both trade numbers and times rise, so the first row is found by halving.
-        let begin = holder
-            .fills
-            .partition_point(|fill| fill.trade <= after || fill.view.at < since);
-        let shown = holder
-            .fills
-            .range(begin..)
-            .take_while(|fill| fill.booked_at <= complete_to);
+        let begin = holder.fills.partition_point(|fill| fill.trade <= after || fill.view.at < since);
+        let shown = holder.fills.range(begin..).take_while(|fill| fill.booked_at <= complete_to);
         let mut page: Vec<_> = shown.take(page_size + 1).collect();
         let more = page.len() > page_size;
         page.truncate(page_size);
@@ -156,19 +143,12 @@ impl Exchange {
             rows.truncate(rows.len() / 2);
             next = Some(BROKEN.to_owned());
         }
-        Ok(Body::Fills {
-            rows,
-            next,
-            complete_to,
-        })
+        Ok(Body::Fills { rows, next, complete_to })
     }
 
     pub(super) fn positions(&self, account: AccountId) -> Vec<PositionView> {
         let contracts = self.accounts.get(&account).map(|holder| &holder.purse.contracts);
-        let open = contracts
-            .into_iter()
-            .flatten()
-            .filter(|(_, contract)| contract.lots != 0);
+        let open = contracts.into_iter().flatten().filter(|(_, contract)| contract.lots != 0);
         open.map(|(&place, contract)| PositionView {
             symbol: self.pits[place].symbol.clone(),
             qty: self.grids[place].qty(contract.lots),

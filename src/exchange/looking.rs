@@ -17,10 +17,7 @@ impl Exchange {
     pub fn open_orders(&self, account: AccountId) -> Vec<OrderView> {
         let live = self.accounts.get(&account).map(|holder| &holder.live);
         let numbers = live.into_iter().flatten();
-        numbers
-            .filter_map(|no| self.orders.get(no))
-            .map(|order| self.view(order))
-            .collect()
+        numbers.filter_map(|no| self.orders.get(no)).map(|order| self.view(order)).collect()
     }
 
     /// The account's remembered fills, as they are.
@@ -33,12 +30,8 @@ impl Exchange {
     pub fn balances(&self, account: AccountId) -> Vec<BalanceView> {
         let coins = self.accounts.get(&account).map(|holder| &holder.purse.coins);
         let rows = coins.into_iter().flatten();
-        rows.map(|(asset, coin)| BalanceView {
-            asset: asset.to_string(),
-            total: coin.total,
-            locked: coin.locked,
-        })
-        .collect()
+        rows.map(|(asset, coin)| BalanceView { asset: asset.to_string(), total: coin.total, locked: coin.locked })
+            .collect()
     }
 
     /// Everything there is of each currency and each contract, over accounts, crowd and fees. Trading does not change it.
@@ -57,10 +50,7 @@ impl Exchange {
                 let grid = &self.grids[place];
                 // What a contract was opened for is still in its holder's pocket, and will change hands at the end.
                 add(&grid.quote, -contract.cost);
-                add(
-                    grid.rules.symbol.as_str(),
-                    grid.rules.lot.checked_mul_int(contract.lots).unwrap_or_default(),
-                );
+                add(grid.rules.symbol.as_str(), grid.rules.lot.checked_mul_int(contract.lots).unwrap_or_default());
             }
         }
         totals
@@ -79,9 +69,7 @@ impl Exchange {
         };
         let grid = &self.grids[place];
         let levels = self.pits[place].book.depth(side, levels_max).into_iter();
-        levels
-            .map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots)))
-            .collect()
+        levels.map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots))).collect()
     }
 
     pub(super) fn view(&self, order: &Order) -> OrderView {

@@ -134,13 +134,7 @@ impl Market {
         self.walk();
         let (bid, ask) = self.touch();
         let gap = (ppm(self.fair, 25) / 1_000).max(1);
-        Step {
-            bid,
-            ask,
-            reach: gap * LEVELS * 2,
-            takes: self.takes(bid, ask),
-            posts: self.posts(bid, ask, gap),
-        }
+        Step { bid, ask, reach: gap * LEVELS * 2, takes: self.takes(bid, ask), posts: self.posts(bid, ask, gap) }
     }
 
     fn walk(&mut self) {
@@ -218,11 +212,7 @@ impl Market {
     }
 
     fn either_side(&mut self) -> Side {
-        if self.chance.below(2) == 0 {
-            Side::Buy
-        } else {
-            Side::Sell
-        }
+        if self.chance.below(2) == 0 { Side::Buy } else { Side::Sell }
     }
 }
 
@@ -271,16 +261,10 @@ mod tests {
             wildest = wildest.max(travelled);
         }
         assert!(widest >= narrowest * 4, "the spread breathes: {narrowest}..{widest}");
-        assert!(
-            wildest >= calmest * 4,
-            "volatility comes in regimes: {calmest}..{wildest}"
-        );
+        assert!(wildest >= calmest * 4, "volatility comes in regimes: {calmest}..{wildest}");
         assert!(busiest >= 4, "bursts take more");
         let home = market.fair_ticks();
-        assert!(
-            (640_000 / 3..640_000 * 3).contains(&home),
-            "5,000 seconds do not lose the price: {home}"
-        );
+        assert!((640_000 / 3..640_000 * 3).contains(&home), "5,000 seconds do not lose the price: {home}");
     }
 
     #[test]

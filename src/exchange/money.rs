@@ -108,9 +108,7 @@ fn times(step: Decimal, count: i64) -> Decimal {
 /// The fee on an amount, cut at the 18th place.
 pub(super) fn fee(worth: Decimal, bps: Decimal) -> Decimal {
     let hundred_percent_bps = Decimal::whole(10_000).units();
-    worth
-        .mul_ratio(bps.units(), hundred_percent_bps)
-        .unwrap_or(Decimal::ZERO)
+    worth.mul_ratio(bps.units(), hundred_percent_bps).unwrap_or(Decimal::ZERO)
 }
 
 /// An amount of a currency.
@@ -192,10 +190,7 @@ impl Contract {
         let closing = if against { lots.min(self.lots.abs()) } else { 0 };
         let mut realised = Decimal::ZERO;
         if closing > 0 {
-            let part = self
-                .cost
-                .mul_ratio(i128::from(closing), i128::from(self.lots.abs()))
-                .unwrap_or(self.cost);
+            let part = self.cost.mul_ratio(i128::from(closing), i128::from(self.lots.abs())).unwrap_or(self.cost);
             let signed_worth = times(grid.notional(ticks, closing), sign);
             // Long: what the sale brings less what it cost. Short: the same with both signs turned.
             realised = -plus(signed_worth, part);

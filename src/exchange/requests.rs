@@ -43,28 +43,12 @@ impl Exchange {
     /// A request has arrived.
     pub(super) fn arrive(&mut self, ticket: Ticket, account: AccountId, ask: Ask) {
         self.last_request += 1;
-        let asked = Asked {
-            request: self.last_request,
-            ticket,
-            account,
-            kind: ask.kind(),
-            slot: self.slot(),
-        };
-        self.note(Line::Request {
-            request: asked.request,
-            ticket,
-            account,
-            ask: ask.clone(),
-        });
+        let asked = Asked { request: self.last_request, ticket, account, kind: ask.kind(), slot: self.slot() };
+        self.note(Line::Request { request: asked.request, ticket, account, ask: ask.clone() });
         let client_ids = self.client_ids(account, &ask);
         let named: Vec<&str> = client_ids.iter().map(String::as_str).collect();
         let live = ask.named().iter().any(|which| self.find_live(account, which).is_ok());
-        let fault = self.faults.draw(&Scene {
-            place: Place::Ask(asked.kind),
-            account,
-            client_ids: &named,
-            live,
-        });
+        let fault = self.faults.draw(&Scene { place: Place::Ask(asked.kind), account, client_ids: &named, live });
         match fault {
             None => {
                 let outcome = self.execute(asked.request, account, &ask, &Twist::Straight);
@@ -140,9 +124,7 @@ impl Exchange {
                 let drawn = match ask {
                     // After half of what the deadline leaves, so that the caller has given up, and before its end.
                     Ask::Create(new) => {
-                        let left_us = new
-                            .not_after
-                            .map_or(2_500_000, |deadline| deadline.micros() - now.micros());
+                        let left_us = new.not_after.map_or(2_500_000, |deadline| deadline.micros() - now.micros());
                         left_us.max(0) / 1_000 * chance.between(500, 950) / 1_000
                     }
                     _ => chance.between(500, 1_900),
@@ -164,9 +146,7 @@ impl Exchange {
                 let count = ask.named().len();
                 let failing = failing.clone().unwrap_or_else(|| {
                     let sure = usize::try_from(chance.below(count as u64)).unwrap_or(0);
-                    (0..count)
-                        .filter(|&item| item == sure || chance.below(3) == 0)
-                        .collect()
+                    (0..count).filter(|&item| item == sure || chance.below(3) == 0).collect()
                 });
                 (Twist::Partial(failing), None)
             }
@@ -193,11 +173,7 @@ impl Exchange {
                 code: code.to_owned(),
             });
         }
-        let reply = Reply {
-            result,
-            limit,
-            at: self.now,
-        };
+        let reply = Reply { result, limit, at: self.now };
         self.deliver_answer(asked.ticket, reply, asked.slot, extra_us);
     }
 
@@ -235,22 +211,18 @@ impl Exchange {
                 }
                 created.map(Body::Created)
             }
-            Ask::Cancel(which) => self
-                .cancel(account, which, slow_by_us)
-                .map(|(names, filled)| Body::CancelTaken { names, filled }),
+            Ask::Cancel(which) => {
+                self.cancel(account, which, slow_by_us).map(|(names, filled)| Body::CancelTaken { names, filled })
+            }
             Ask::CancelBatch { orders } => self.cancel_batch(account, orders, twist, slow_by_us).map(Body::Batch),
-            Ask::CancelAll { symbol } => self
-                .cancel_all(account, symbol.as_ref(), slow_by_us)
-                .map(Body::AllCanceled),
+            Ask::CancelAll { symbol } => self.cancel_all(account, symbol.as_ref(), slow_by_us).map(Body::AllCanceled),
             Ask::Query(which) => self.find(account, which).map(|order| Body::Order(self.view(order))),
             Ask::History(which) => self.history(account, which).map(Body::Order),
             Ask::ListOpen { cursor } => self.list_open(account, cursor.as_deref(), twist),
             Ask::ListFills { since, cursor } => self.list_fills(account, *since, cursor.as_deref(), twist),
             Ask::Balances => Ok(Body::Balances(self.balances(account))),
             Ask::Positions => Ok(Body::Positions(self.positions(account))),
-            Ask::Instruments => Ok(Body::Instruments(
-                self.grids.iter().map(|grid| grid.rules.clone()).collect(),
-            )),
+            Ask::Instruments => Ok(Body::Instruments(self.grids.iter().map(|grid| grid.rules.clone()).collect())),
             Ask::Time => Ok(Body::Time(self.now)),
             Ask::SetCountdown { ms } => {
                 let due = ms.map(|ms| self.now.plus_millis(i64::from(ms)));
@@ -292,9 +264,7 @@ impl Exchange {
     ) -> Result<Vec<BatchItem>, ErrorCode> {
         let most = self.setup.batch_cancel_max;
         if orders.is_empty() || orders.len() > most {
-            return Err(ErrorCode::BadRequest(format!(
-                "a batch cancel holds 1 to {most} orders"
-            )));
+            return Err(ErrorCode::BadRequest(format!("a batch cancel holds 1 to {most} orders")));
         }
         let mut items = Vec::with_capacity(orders.len());
         for (index, which) in orders.iter().enumerate() {
@@ -309,10 +279,7 @@ impl Exchange {
                 self.cancel(account, which, slow_by_us).map(|(_, filled)| filled)
             };
             items.push(BatchItem {
-                client_id: known
-                    .as_ref()
-                    .map(|names| names.client_id.clone())
-                    .or(which.client_id.clone()),
+                client_id: known.as_ref().map(|names| names.client_id.clone()).or(which.client_id.clone()),
                 order_id: known.map(|names| names.order_id).or(which.order_id.clone()),
                 result,
             });
@@ -423,8 +390,5 @@ impl Exchange {
 }
 
 fn names(order: &Order) -> Names {
-    Names {
-        client_id: order.client_id.to_string(),
-        order_id: order.order_id.clone(),
-    }
+    Names { client_id: order.client_id.to_string(), order_id: order.order_id.clone() }
 }

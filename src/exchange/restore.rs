@@ -72,41 +72,24 @@ impl Exchange {
             return Err(BadLedger::Unfinished);
         }
         fold.exchange.last_seq = last_seq;
-        Ok(Restored {
-            exchange: fold.finish(),
-            whole_bytes: whole.bytes,
-            torn_bytes: ledger.len() - whole.bytes,
-        })
+        Ok(Restored { exchange: fold.finish(), whole_bytes: whole.bytes, torn_bytes: ledger.len() - whole.bytes })
     }
 }
 
 impl Fold {
     fn line(&mut self, at: Micros, line: Line) -> Folded {
         match line {
-            Line::Meta {
-                version,
-                symbols,
-                orders,
-                trades,
-                requests,
-                seed: _,
-            } => self.meta(version, &symbols, [orders, trades, requests]),
-            Line::Request {
-                request,
-                ticket,
-                account,
-                ask,
-            } => {
+            Line::Meta { version, symbols, orders, trades, requests, seed: _ } => {
+                self.meta(version, &symbols, [orders, trades, requests])
+            }
+            Line::Request { request, ticket, account, ask } => {
                 self.exchange.last_request = self.exchange.last_request.max(request);
                 self.asked = Some((request, ticket, account, ask));
                 Ok(())
             }
-            Line::Fault {
-                fault,
-                request: Some(request),
-                time_ms: Some(time_ms),
-                ..
-            } if fault == "late_execution" => self.late(at, request, time_ms),
+            Line::Fault { fault, request: Some(request), time_ms: Some(time_ms), .. } if fault == "late_execution" => {
+                self.late(at, request, time_ms)
+            }
             Line::Executed { request } => {
                 self.exchange.late.remove(&request);
                 Ok(())
@@ -132,9 +115,7 @@ impl Fold {
             }
             Line::Market { symbol, price } => {
                 let place = self.pit(&symbol)?;
-                let ticks = self.exchange.grids[place]
-                    .ticks(price)
-                    .ok_or("the price is off its grid")?;
+                let ticks = self.exchange.grids[place].ticks(price).ok_or("the price is off its grid")?;
                 self.exchange.pits[place].market.set_fair_ticks(ticks);
                 Ok(())
             }
@@ -157,12 +138,7 @@ impl Fold {
                 self.purse(&holder)?.set(&asset, total);
                 Ok(())
             }
-            Line::Position {
-                holder,
-                symbol,
-                lots,
-                cost,
-            } => {
+            Line::Position { holder, symbol, lots, cost } => {
                 let place = self.pit(&symbol)?;
                 let contract = super::money::Contract { lots, cost };
                 self.purse(&holder)?.contracts.insert(place, contract);
@@ -221,13 +197,7 @@ impl Fold {
     fn late(&mut self, at: Micros, request: u64, time_ms: i64) -> Folded {
         match self.asked.take() {
             Some((number, ticket, account, ask)) if number == request => {
-                let late = Late {
-                    ticket,
-                    account,
-                    ask,
-                    due: Micros::from_millis(time_ms),
-                    arrived: at,
-                };
+                let late = Late { ticket, account, ask, due: Micros::from_millis(time_ms), arrived: at };
                 self.exchange.late.insert(request, late);
                 Ok(())
             }
@@ -236,17 +206,7 @@ impl Fold {
     }
 
     fn accepted(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Accepted {
-            request,
-            who,
-            symbol,
-            side,
-            price,
-            qty,
-            filled,
-            time_in_force,
-        } = line
-        else {
+        let Line::Accepted { request, who, symbol, side, price, qty, filled, time_in_force } = line else {
             return Ok(());
         };
         let no = order_number(&who)?;
@@ -264,11 +224,7 @@ impl Fold {
             side,
             ticks: grid.ticks(price).ok_or_else(off_grid)?,
             lots: grid.lots(qty).ok_or_else(off_grid)?,
-            filled_lots: if filled.is_zero() {
-                0
-            } else {
-                grid.lots(filled).ok_or_else(off_grid)?
-            },
+            filled_lots: if filled.is_zero() { 0 } else { grid.lots(filled).ok_or_else(off_grid)? },
             time_in_force,
             created_at: at,
             life: Life::Taking,
@@ -283,20 +239,7 @@ impl Fold {
     }
 
     fn fill(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Fill {
-            who,
-            trade_id,
-            trade,
-            symbol,
-            side,
-            price,
-            qty,
-            fee,
-            fee_asset,
-            maker,
-            with,
-        } = line
-        else {
+        let Line::Fill { who, trade_id, trade, symbol, side, price, qty, fee, fee_asset, maker, with } = line else {
             return Ok(());
         };
         let pit = self.pit(&symbol)?;
@@ -333,12 +276,7 @@ impl Fold {
             maker,
             at,
         };
-        holder.fills.push_back(Filled {
-            trade,
-            view,
-            booked_at: at,
-            with,
-        });
+        holder.fills.push_back(Filled { trade, view, booked_at: at, with });
         if holder.fills.len() > fills_max {
             holder.fills.pop_front();
         }
@@ -367,20 +305,14 @@ impl Fold {
                 continue;
             };
             if order.left() > 0 {
-                let rank = exchange.pits[order.pit]
-                    .book
-                    .add(order.side, order.ticks, Owner::Order(no), order.left());
+                let rank = exchange.pits[order.pit].book.add(order.side, order.ticks, Owner::Order(no), order.left());
                 order.life = Life::Resting(rank);
             } else {
                 // A crash came between its last fill and its end.
                 order.life = Life::Taking;
             }
         }
-        let live: Vec<u64> = exchange
-            .accounts
-            .values()
-            .flat_map(|holder| holder.live.iter().copied())
-            .collect();
+        let live: Vec<u64> = exchange.accounts.values().flat_map(|holder| holder.live.iter().copied()).collect();
         for no in live {
             exchange.relock(no);
             let order = &exchange.orders[&no];
@@ -392,19 +324,12 @@ impl Fold {
                 exchange.schedule(due, Due::CancelDone(no));
             }
         }
-        let late: Vec<(u64, Micros)> = exchange
-            .late
-            .iter()
-            .map(|(&request, late)| (request, late.due))
-            .collect();
+        let late: Vec<(u64, Micros)> = exchange.late.iter().map(|(&request, late)| (request, late.due)).collect();
         for (request, due) in late {
             exchange.schedule(due, Due::ExecuteLate(request));
         }
-        let countdowns: Vec<(AccountId, Micros)> = exchange
-            .accounts
-            .iter()
-            .filter_map(|(&account, holder)| Some((account, holder.countdown?)))
-            .collect();
+        let countdowns: Vec<(AccountId, Micros)> =
+            exchange.accounts.iter().filter_map(|(&account, holder)| Some((account, holder.countdown?))).collect();
         for (account, due) in countdowns {
             exchange.schedule(due, Due::Countdown(account));
         }
@@ -429,11 +354,7 @@ impl Exchange {
                 }
             }
             for (asset, total) in opened {
-                self.note(Line::Balance {
-                    holder: account.to_string(),
-                    asset,
-                    total,
-                });
+                self.note(Line::Balance { holder: account.to_string(), asset, total });
             }
         }
     }

@@ -196,10 +196,7 @@ mod tests {
         ] {
             let rules = Listing::for_symbol(&Symbol::new(symbol)).rules;
             let shown = (rules.tick.to_string(), rules.lot.to_string());
-            assert_eq!(
-                (rules.base.as_str(), rules.quote.as_str(), rules.kind),
-                (base, quote, kind)
-            );
+            assert_eq!((rules.base.as_str(), rules.quote.as_str(), rules.kind), (base, quote, kind));
             assert_eq!(shown, (tick.to_owned(), lot.to_owned()), "{symbol}");
         }
     }
@@ -212,18 +209,11 @@ mod tests {
 
     #[test]
     fn an_operators_settings_arrive() {
-        let mut settings = SimSettings {
-            latency_ms: 7,
-            cancels_per_second: 9,
-            batch_cancel_max: 3,
-            ..SimSettings::default()
-        };
+        let mut settings =
+            SimSettings { latency_ms: 7, cancels_per_second: 9, batch_cancel_max: 3, ..SimSettings::default() };
         settings.faults.answer_lost = 11;
         let setup = Setup::from_settings(&settings, &[Symbol::new("BTC-USDT")]);
-        assert_eq!(
-            (setup.latency_us, setup.cancels_per_second, setup.batch_cancel_max),
-            (7_000, 9, 3)
-        );
+        assert_eq!((setup.latency_us, setup.cancels_per_second, setup.batch_cancel_max), (7_000, 9, 3));
         assert_eq!(setup.faults.answer_lost, 11);
     }
 }

@@ -67,10 +67,7 @@ impl Exchange {
             locked: Decimal::ZERO,
             fills: Vec::new(),
         };
-        let names = Names {
-            client_id: new.client_id.clone(),
-            order_id: order.order_id.clone(),
-        };
+        let names = Names { client_id: new.client_id.clone(), order_id: order.order_id.clone() };
         let line = self.accepted_line(&order, 0);
         self.note(line);
         self.remember(order);
@@ -248,16 +245,11 @@ impl Exchange {
             self.trade(taker, maker.map(|(no, _)| no), pit, side, front, traded);
             left -= traded;
         }
-        Taken {
-            left,
-            met_itself: false,
-        }
+        Taken { left, met_itself: false }
     }
 
     fn trade(&mut self, taker: Taker, maker: Option<u64>, pit: usize, side: Side, front: Front, lots: i64) {
-        self.pits[pit]
-            .book
-            .reduce(side.opposite(), front.ticks, front.rank, lots);
+        self.pits[pit].book.reduce(side.opposite(), front.ticks, front.rank, lots);
         self.stir(pit);
         let taker = match taker {
             Taker::Crowd => None,
@@ -270,10 +262,7 @@ impl Exchange {
         let name = |no: Option<u64>| no.map_or_else(|| "crowd".to_owned(), |no| Exchange::order_id(no).to_string());
         let (maker_name, taker_name) = (name(maker), name(taker));
         // Both ledger lines come first: what follows from a trade is never told before both sides of it are written.
-        let sides = [
-            (maker, side.opposite(), true, taker_name),
-            (taker, side, false, maker_name),
-        ];
+        let sides = [(maker, side.opposite(), true, taker_name), (taker, side, false, maker_name)];
         for (who, side, is_maker, with) in sides {
             match who {
                 Some(no) => self.book_fill(no, front.ticks, lots, is_maker, with),
@@ -296,11 +285,7 @@ impl Exchange {
         let newest = self.accounts.get(&order.account).and_then(|holder| holder.fills.back());
         let at = newest.map_or(self.now, |newest| newest.view.at.max(self.now));
         let grid = &self.grids[order.pit];
-        let bps = if maker {
-            self.setup.maker_fee_bps
-        } else {
-            self.setup.taker_fee_bps
-        };
+        let bps = if maker { self.setup.maker_fee_bps } else { self.setup.taker_fee_bps };
         let fee = money::fee(grid.notional(ticks, lots), bps);
         let view = FillView {
             trade_id: Exchange::trade_id(self.last_trade),
@@ -315,12 +300,7 @@ impl Exchange {
             maker,
             at,
         };
-        let filled = Filled {
-            trade: self.last_trade,
-            view,
-            booked_at: self.now,
-            with,
-        };
+        let filled = Filled { trade: self.last_trade, view, booked_at: self.now, with };
         let line = fill_line(order.account, &filled);
         let quote = grid.quote.clone();
         self.fees.add(&quote, fee);
@@ -371,11 +351,7 @@ impl Exchange {
         if let Some(order) = self.orders.get_mut(&no) {
             order.canceling = Some((due, reason));
             let who = order.who();
-            self.note(Line::Canceling {
-                who,
-                time_ms: due.millis(),
-                reason,
-            });
+            self.note(Line::Canceling { who, time_ms: due.millis(), reason });
             self.schedule(due, Due::CancelDone(no));
         }
     }
@@ -404,10 +380,7 @@ impl Exchange {
     pub(super) fn set_countdown(&mut self, account: AccountId, due: Option<Micros>) {
         if let Some(holder) = self.accounts.get_mut(&account) {
             holder.countdown = due;
-            self.note(Line::Countdown {
-                account,
-                time_ms: due.map(Micros::millis),
-            });
+            self.note(Line::Countdown { account, time_ms: due.map(Micros::millis) });
             if let Some(due) = due {
                 self.schedule(due, Due::Countdown(account));
             }
@@ -429,11 +402,7 @@ impl Exchange {
             holder.live.remove(&no);
         }
         self.closed.push_back(no);
-        self.note(Line::Closed {
-            who,
-            reason,
-            filled: self.grids[pit].qty(filled_lots),
-        });
+        self.note(Line::Closed { who, reason, filled: self.grids[pit].qty(filled_lots) });
         self.relock(no);
         self.push_order(no);
         self.stir(pit);
@@ -456,11 +425,7 @@ impl Exchange {
 pub(super) fn fill_line(account: AccountId, filled: &Filled) -> Line {
     let view = &filled.view;
     Line::Fill {
-        who: super::ledger::Who {
-            account,
-            client_id: view.client_id.clone(),
-            order_id: view.order_id.clone(),
-        },
+        who: super::ledger::Who { account, client_id: view.client_id.clone(), order_id: view.order_id.clone() },
         trade_id: view.trade_id.clone(),
         trade: filled.trade,
         symbol: view.symbol.clone(),

@@ -163,11 +163,7 @@ impl Order {
     }
 
     pub(super) fn who(&self) -> Who {
-        Who {
-            account: self.account,
-            client_id: self.client_id.to_string(),
-            order_id: self.order_id.clone(),
-        }
+        Who { account: self.account, client_id: self.client_id.to_string(), order_id: self.order_id.clone() }
     }
 }
 
@@ -242,9 +238,8 @@ impl Exchange {
     pub(super) fn list(&mut self, listing: &Listing, salt: u64) -> Option<usize> {
         let grid = Grid::new(&listing.rules, self.setup.leverage)?;
         let (start_ticks, _) = listing.start_price.steps_of(listing.rules.tick)?;
-        let per_thousand = Decimal::whole(1_000)
-            .checked_div(listing.start_price)
-            .and_then(|qty| qty.steps_of(listing.rules.lot));
+        let per_thousand =
+            Decimal::whole(1_000).checked_div(listing.start_price).and_then(|qty| qty.steps_of(listing.rules.lot));
         let place = self.pits.len();
         // Each instrument has its own chance, so that its path does not depend on how many others there are.
         let purpose = 16 + place as u64;
@@ -393,9 +388,7 @@ impl Exchange {
     fn set_back(&mut self, to: Micros) {
         let back_us = to.micros() - self.now.micros();
         let queue = std::mem::take(&mut self.queue);
-        let moved = queue
-            .into_iter()
-            .map(|((at, slot), due)| ((at.plus(back_us), slot), due));
+        let moved = queue.into_iter().map(|((at, slot), due)| ((at.plus(back_us), slot), due));
         self.queue = moved.collect();
         self.now = to;
         for late in self.late.values_mut() {
@@ -458,11 +451,7 @@ impl Exchange {
 
     pub(super) fn draw_latency(&mut self) -> i64 {
         let jitter_us = self.setup.latency_jitter_us;
-        let extra = if jitter_us > 0 {
-            self.chance.between(0, jitter_us)
-        } else {
-            0
-        };
+        let extra = if jitter_us > 0 { self.chance.between(0, jitter_us) } else { 0 };
         self.setup.latency_us.max(0) + extra
     }
 
@@ -485,8 +474,7 @@ impl Exchange {
     pub(super) fn deliver_answer(&mut self, ticket: Ticket, reply: Reply, slot: u64, extra_us: i64) {
         let lands = self.now.plus(self.draw_latency()).plus(extra_us);
         let slot = if self.chance.below(4) == 0 { self.slot() } else { slot };
-        self.queue
-            .insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
+        self.queue.insert((lands, slot), Due::Deliver(Emit::Answer(ticket, reply)));
     }
 
     /// Sends news to an account. Each stream keeps its order, unless a fault says otherwise.
@@ -498,12 +486,7 @@ impl Exchange {
             Push::Order(view) => (Place::OrderPush, view.client_id.clone()),
             Push::Fill(view) => (Place::FillPush, view.client_id.clone()),
         };
-        let scene = Scene {
-            place,
-            account,
-            client_ids: &[client_id.as_str()],
-            live: false,
-        };
+        let scene = Scene { place, account, client_ids: &[client_id.as_str()], live: false };
         let fault = self.faults.draw(&scene);
         let mut lands = self.now.plus(self.draw_latency());
         if let Some(holder) = self.accounts.get_mut(&account) {

@@ -269,7 +269,8 @@ mod tests {
     #[test]
     fn a_thread_that_does_not_end_is_named_and_left_behind() {
         let (let_go, hold) = crossbeam_channel::bounded::<()>(0);
-        let late = std::thread::Builder::new().name("late.one".into()).spawn(move || assert!(hold.recv().is_err())).unwrap();
+        let late =
+            std::thread::Builder::new().name("late.one".into()).spawn(move || assert!(hold.recv().is_err())).unwrap();
         let quick = std::thread::Builder::new().name("quick".into()).spawn(|| {}).unwrap();
         while !quick.is_finished() {
             std::thread::yield_now();

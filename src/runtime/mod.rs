@@ -4,6 +4,7 @@
 //! out), then the threads: `channels`, `workers` with `gate`, `paper`, `signals`, `logging`.
 //!
 //! Always holds: this is the only ring that spawns threads, reads clocks and knows both sides of a seam.
+//! Never does: decide anything about an order. It carries out and reports back.
 
 pub mod trader;
 

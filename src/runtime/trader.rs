@@ -345,9 +345,11 @@ fn start_store(
     }
     let thread = std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || store_thread::run(store, &messages, |event| {
+        .spawn(move || {
+            store_thread::run(store, &messages, |event| {
                 events.send(event);
-            }))
+            })
+        })
         .map_err(|error| refused(1, format!("the store thread cannot start: {error}")))?;
     Ok((thread, Backlog::new(to_store)))
 }

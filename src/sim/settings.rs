@@ -4,8 +4,9 @@ use crate::domain::ids::Symbol;
 use crate::domain::money::Decimal;
 use crate::domain::order::Side;
 use crate::domain::settings::{
-    LadderSettings, LadderSides, LadderStart, Mode, OnExit, OnStart, RiskLimits, Settings, ShutdownSettings, SimSettings,
-    StartSettings, StoreSettings, StrategyKind, StrategySettings, SymbolLimits, Sync, VenueKind, VenueSettings,
+    LadderSettings, LadderSides, LadderStart, Mode, OnExit, OnStart, RiskLimits, Settings, ShutdownSettings,
+    SimSettings, StartSettings, StoreSettings, StrategyKind, StrategySettings, SymbolLimits, Sync, VenueKind,
+    VenueSettings,
 };
 
 /// PAPER at one venue that trades BTC-USDT in a still market, with wide limits and no strategy.

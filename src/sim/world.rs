@@ -138,7 +138,8 @@ impl World {
         let mut state = resumed.state.clone();
         state.journal_seq = Lsn(resumed.next.0.saturating_sub(1));
         let (remarks, is_suspicious) = (resumed.notices.clone(), !matches!(resumed.loaded, Loaded::Good));
-        let store = Store::open(self.disk.clone(), resumed, self.settings.store.sync, SegmentLimits::default(), wall_zero);
+        let store =
+            Store::open(self.disk.clone(), resumed, self.settings.store.sync, SegmentLimits::default(), wall_zero);
         let mut catalogue = Catalogue::default();
         for venue in &self.settings.venues {
             catalogue.add_venue(&venue.name, traits_of(&venue.sim));
@@ -317,12 +318,14 @@ impl World {
     }
 
     fn next_moment(&self) -> i64 {
-        let owes = self.process.as_ref().is_some_and(|process| !process.loose.is_empty() || !process.messages.is_empty());
+        let owes =
+            self.process.as_ref().is_some_and(|process| !process.loose.is_empty() || !process.messages.is_empty());
         if owes {
             return self.now_us + 1;
         }
         let venues = self.venues.iter().filter_map(|venue| venue.exchange.next_due()).map(Micros::micros);
-        let timeouts = self.venues.iter().flat_map(|venue| venue.workers.iter().flatten()).map(|flight| flight.gives_up_at);
+        let timeouts =
+            self.venues.iter().flat_map(|venue| venue.workers.iter().flatten()).map(|flight| flight.gives_up_at);
         venues.chain(timeouts).chain([self.now_us + MAX_WAIT_US]).min().unwrap_or(self.now_us).max(self.now_us + 1)
     }
 
@@ -375,7 +378,11 @@ impl World {
         let at = self.stamp().boot;
         let workers = &mut self.venues[usize::from(venue.0)].workers;
         for flight in workers.iter_mut().take(2).filter_map(Option::take) {
-            process.loose.push_back(answer_to(&flight.request, Some(at), Answered::Unknown("the connection was cut".into())));
+            process.loose.push_back(answer_to(
+                &flight.request,
+                Some(at),
+                Answered::Unknown("the connection was cut".into()),
+            ));
         }
     }
 
@@ -428,7 +435,8 @@ impl SimVenue {
             match emit {
                 Emit::Ledger(line) => self.ledger.push(line),
                 Emit::Answer(ticket, reply) => {
-                    let worker = self.workers.iter_mut().find(|worker| worker.as_ref().is_some_and(|it| it.ticket == ticket));
+                    let worker =
+                        self.workers.iter_mut().find(|worker| worker.as_ref().is_some_and(|it| it.ticket == ticket));
                     if let Some(flight) = worker.and_then(Option::take) {
                         let said = answered(&flight.request.call, reply);
                         events.push(answer_to(&flight.request, Some(at), said));

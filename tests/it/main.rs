@@ -3,4 +3,5 @@
 mod agreement;
 mod harness;
 mod oracle;
+mod process;
 mod stop;

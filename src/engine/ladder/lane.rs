@@ -121,11 +121,7 @@ impl Lane {
             Side::Buy => first.checked_sub(price.count())?,
             Side::Sell => price.count().checked_sub(first)?,
         };
-        let rung = if self.step_ticks == 0 {
-            away
-        } else {
-            away.checked_div(self.step_ticks)?
-        };
+        let rung = if self.step_ticks == 0 { away } else { away.checked_div(self.step_ticks)? };
         let rung = u32::try_from(rung).ok().filter(|&rung| rung < self.rungs_max)?;
         (self.price(rung) == Some(price)).then_some(rung)
     }
@@ -180,10 +176,7 @@ impl Lane {
                 // Queued twice: an adopted rung lost its order before its first turn came. One turn was enough.
                 continue;
             }
-            let late = self
-                .rungs
-                .get_mut(rung as usize)
-                .map(|rung| std::mem::take(&mut rung.late));
+            let late = self.rungs.get_mut(rung as usize).map(|rung| std::mem::take(&mut rung.late));
             let owed = self.owed(rung).less(late.unwrap_or_default());
             if owed != self.owed(rung) {
                 self.owe(rung, owed);
@@ -195,9 +188,7 @@ impl Lane {
                 continue;
             }
             let both = owed.checked_add(self.carry).unwrap_or(owed);
-            let qty = [self.most(both).max(owed), owed]
-                .into_iter()
-                .find(|&qty| instrument.takes(price, qty));
+            let qty = [self.most(both).max(owed), owed].into_iter().find(|&qty| instrument.takes(price, qty));
             let Some(qty) = qty else {
                 return Err(TooSmall { rung });
             };
@@ -205,12 +196,7 @@ impl Lane {
             self.carry = self.carry.less(carried);
             self.owe(rung, qty);
             if let Some(rung) = self.rungs.get_mut(rung as usize) {
-                rung.order = Some(RungOrder {
-                    client_id: None,
-                    qty,
-                    filled: Lots::ZERO,
-                    carried,
-                });
+                rung.order = Some(RungOrder { client_id: None, qty, filled: Lots::ZERO, carried });
             }
             return Ok(Some(Wanted { rung, price, qty }));
         }
@@ -222,11 +208,7 @@ impl Lane {
         while self.fresh < self.rungs_max {
             if let Some(end) = self.done.end_from(self.fresh) {
                 self.fresh = end.saturating_add(1);
-            } else if self
-                .rungs
-                .get(self.fresh as usize)
-                .is_some_and(|rung| rung.order.is_some())
-            {
+            } else if self.rungs.get(self.fresh as usize).is_some_and(|rung| rung.order.is_some()) {
                 self.fresh += 1;
             } else {
                 break;
@@ -318,10 +300,7 @@ impl Lane {
             rung.late = rung.late.checked_add(more).unwrap_or(rung.late);
             return None;
         }
-        let order = rung
-            .order
-            .as_mut()
-            .filter(|order| order.client_id == Some(change.client_id))?;
+        let order = rung.order.as_mut().filter(|order| order.client_id == Some(change.client_id))?;
         if change.filled > order.filled {
             order.filled = change.filled;
             rung.backoff.reset();

@@ -47,15 +47,9 @@ fn restarted(desk: &Desk<Ladder>, settings: &LadderSettings) -> Desk<Ladder> {
 #[test]
 fn rungs_rest_at_steps_away_from_the_start() {
     let mut settings = settings();
-    assert_eq!(
-        prices(&desk(&settings), Side::Buy),
-        ["4000", "3990", "3980", "3970", "3960"]
-    );
+    assert_eq!(prices(&desk(&settings), Side::Buy), ["4000", "3990", "3980", "3970", "3960"]);
     settings.sides = LadderSides::One(Side::Sell);
-    assert_eq!(
-        prices(&desk(&settings), Side::Sell),
-        ["4000", "4010", "4020", "4030", "4040"]
-    );
+    assert_eq!(prices(&desk(&settings), Side::Sell), ["4000", "4010", "4020", "4030", "4040"]);
 }
 
 #[test]
@@ -84,11 +78,7 @@ fn an_offset_is_measured_from_the_first_middle_and_then_fixed() {
     let mut desk = restarted(&desk, &settings);
     desk.quote("3999.5", "4000.5");
     desk.cycle();
-    assert_eq!(
-        prices(&desk, Side::Buy),
-        ["4950", "4940"],
-        "a restart finds the same rungs"
-    );
+    assert_eq!(prices(&desk, Side::Buy), ["4950", "4940"], "a restart finds the same rungs");
 }
 
 #[test]
@@ -98,10 +88,7 @@ fn an_offset_between_ticks_is_rounded_away_from_the_market() {
     settings.start = LadderStart::OffsetBps(decimal("0.01"));
     settings.rungs = 1;
     let desk = desk(&settings);
-    assert_eq!(
-        (prices(&desk, Side::Buy), prices(&desk, Side::Sell)),
-        (vec!["4999.5".into()], vec!["5000.5".into()])
-    );
+    assert_eq!((prices(&desk, Side::Buy), prices(&desk, Side::Sell)), (vec!["4999.5".into()], vec!["5000.5".into()]));
 }
 
 #[test]
@@ -113,10 +100,7 @@ fn an_offset_ladder_waits_for_its_first_quote() {
     assert!(desk.placed.is_empty());
     assert!(!desk.strategy.take_memory_changed());
     desk.quote("4999.5", "5000.5");
-    assert!(
-        desk.strategy.take_memory_changed(),
-        "the start is worth remembering at once"
-    );
+    assert!(desk.strategy.take_memory_changed(), "the start is worth remembering at once");
     desk.cycle();
     assert_eq!(desk.live.len(), 5);
 }
@@ -173,11 +157,7 @@ fn what_is_left_of_a_part_filled_rung_is_placed_again() {
     assert_eq!(desk.book(Side::Buy)[0], ("4000".into(), "0.006".into()));
     let mut again = restarted(&desk, &settings());
     again.cycle();
-    assert_eq!(
-        again.book(Side::Buy)[0],
-        ("4000".into(), "0.006".into()),
-        "also after a restart"
-    );
+    assert_eq!(again.book(Side::Buy)[0], ("4000".into(), "0.006".into()), "also after a restart");
 }
 
 /// Fills all but one lot of the nearest rung; the venue takes at least two. Then the rest is cancelled.
@@ -212,11 +192,7 @@ fn leftovers_with_no_order_after_them_wait_in_the_memory_until_they_are_an_order
     let mut again = restarted(&desk, &settings);
     assert_eq!(again.strategy.memory(), desk.strategy.memory());
     again.cycle();
-    assert_eq!(
-        again.book(Side::Buy)[0],
-        ("3990".into(), "0.011".into()),
-        "the next order takes it along"
-    );
+    assert_eq!(again.book(Side::Buy)[0], ("3990".into(), "0.011".into()), "the next order takes it along");
     leave_one_lot(&mut desk);
     // Two lots are an order, and go out at the rung that made them two.
     assert_eq!(desk.book(Side::Buy)[0], ("3990".into(), "0.002".into()));
@@ -227,12 +203,7 @@ fn leftovers_with_no_order_after_them_wait_in_the_memory_until_they_are_an_order
 fn a_late_fill_of_a_replaced_order_is_not_bought_twice() {
     let mut desk = desk(&settings());
     let (old, terms) = (desk.nearest(Side::Buy), desk.live[&desk.nearest(Side::Buy)].terms);
-    let late = |filled| OrderChange {
-        client_id: old,
-        terms,
-        filled: lots(filled),
-        state: StateName::Canceled,
-    };
+    let late = |filled| OrderChange { client_id: old, terms, filled: lots(filled), state: StateName::Canceled };
     desk.end(old, StateName::Canceled);
     // Before its place is taken again ...
     desk.change(late(3));
@@ -257,10 +228,7 @@ fn refusal(breach: Breach) -> RiskRefusal {
         qty: lots(1),
         time_in_force: TimeInForce::Gtc,
     };
-    RiskRefusal {
-        breach,
-        ..RiskRefusal::not_now(catalogue.instrument(BTC), &terms, "")
-    }
+    RiskRefusal { breach, ..RiskRefusal::not_now(catalogue.instrument(BTC), &terms, "") }
 }
 
 #[test]
@@ -272,11 +240,7 @@ fn a_rate_limit_is_waited_out_and_tried_with_one_order() {
     desk.refusal = |_, _, _| refusal(Breach::Rate { allowed: 3 });
     desk.quote("4999.5", "5000.5");
     desk.cycle();
-    assert_eq!(
-        (desk.live.len(), desk.n_refused),
-        (3, 7),
-        "the rest of one cycle's wishes were on their way"
-    );
+    assert_eq!((desk.live.len(), desk.n_refused), (3, 7), "the rest of one cycle's wishes were on their way");
     desk.pass(249);
     assert_eq!(desk.n_refused, 7);
     desk.pass(1);
@@ -293,12 +257,7 @@ fn a_rate_limit_is_waited_out_and_tried_with_one_order() {
 fn a_rung_refused_for_itself_does_not_hold_up_the_others() {
     let mut desk = Desk::new(ladder(&settings()));
     desk.gate = |terms, _| (terms.price.count() == 8_000).then_some("crosses");
-    desk.refusal = |_, _, _| {
-        refusal(Breach::WouldCross {
-            value: Decimal::ONE,
-            touch: Decimal::ONE,
-        })
-    };
+    desk.refusal = |_, _, _| refusal(Breach::WouldCross { value: Decimal::ONE, touch: Decimal::ONE });
     desk.quote("3999.5", "4000");
     desk.cycle();
     assert_eq!(prices(&desk, Side::Buy), ["3990", "3980", "3970", "3960"]);
@@ -319,11 +278,7 @@ fn a_limit_that_stops_the_whole_side_is_probed_with_one_order_and_growing_waits(
     for _ in 0..600 {
         desk.pass(100);
     }
-    assert_eq!(
-        desk.n_refused,
-        10 + 9,
-        "the first cycle's ten, then after 1, 2, 4, 8, 8 ... seconds"
-    );
+    assert_eq!(desk.n_refused, 10 + 9, "the first cycle's ten, then after 1, 2, 4, 8, 8 ... seconds");
     desk.gate = |_, _| None;
     for _ in 0..200 {
         desk.pass(100);
@@ -337,12 +292,7 @@ fn a_carry_a_limit_refuses_goes_back_and_the_rung_goes_out_without_it() {
     settings.rungs = 20;
     let mut desk = desk(&settings);
     desk.gate = |terms, _| (terms.qty.count() > 10).then_some("too much");
-    desk.refusal = |_, _, _| {
-        refusal(Breach::OrderNotional {
-            value: Decimal::ONE,
-            allowed: Decimal::ZERO,
-        })
-    };
+    desk.refusal = |_, _, _| refusal(Breach::OrderNotional { value: Decimal::ONE, allowed: Decimal::ZERO });
     leave_one_lot(&mut desk);
     desk.cycle();
     assert_eq!(desk.n_refused, 1);
@@ -386,10 +336,7 @@ fn orders_of_an_earlier_run_go_back_to_their_rungs() {
     assert!(!next.strategy.adopt(&offer(7_981, 0, false)), "between rungs");
     assert!(!next.strategy.adopt(&offer(8_020, 0, false)), "before the first");
     assert!(!next.strategy.adopt(&offer(7_900, 0, false)), "after the last");
-    assert!(
-        !next.strategy.adopt(&offer(8_000, 10, true)),
-        "it filled while we were away"
-    );
+    assert!(!next.strategy.adopt(&offer(8_000, 10, true)), "it filled while we were away");
     assert!(!next.strategy.adopt(&offer(7_960, 4, true)), "swept after a part fill");
     next.keep(
         client_id(7_980),
@@ -402,10 +349,7 @@ fn orders_of_an_earlier_run_go_back_to_their_rungs() {
     );
     next.cycle();
     let expected = [("3990", "0.01"), ("3980", "0.006"), ("3970", "0.01"), ("3960", "0.01")];
-    assert_eq!(
-        next.book(Side::Buy),
-        expected.map(|(price, qty)| (price.to_owned(), qty.to_owned()))
-    );
+    assert_eq!(next.book(Side::Buy), expected.map(|(price, qty)| (price.to_owned(), qty.to_owned())));
     next.end(client_id(7_980), StateName::Canceled);
     next.cycle();
     assert_eq!(next.book(Side::Buy)[0], ("3990".into(), "0.008".into()));
@@ -428,10 +372,7 @@ fn a_memory_of_other_rungs_is_refused_with_words_and_the_ladder_begins_anew() {
         let value: Value = serde_json::from_str(damaged).unwrap();
         assert!(ladder(&settings()).recall(&value).is_err(), "{damaged}");
     }
-    assert!(
-        ladder(&settings()).recall(&Value::Null).is_ok(),
-        "the first run remembers nothing"
-    );
+    assert!(ladder(&settings()).recall(&Value::Null).is_ok(), "the first run remembers nothing");
 }
 
 #[test]
@@ -459,31 +400,19 @@ fn settings_that_cannot_work_are_all_refused_by_name_at_once() {
     refused(|_| {}, &[]);
     refused(|own| own.rungs = 0, &["rungs = 0 is refused; allowed: 1 to"]);
     refused(|own| own.rungs = 401, &["rungs = 401 is refused; allowed: so many"]);
-    refused(
-        |own| own.rungs = 400,
-        &["order_qty = 0.01 is refused; allowed: a quantity worth at least 5"],
-    );
-    refused(
-        |own| own.step = decimal("0.3"),
-        &["step = 0.3 is refused; allowed: multiples of 0.5"],
-    );
+    refused(|own| own.rungs = 400, &["order_qty = 0.01 is refused; allowed: a quantity worth at least 5"]);
+    refused(|own| own.step = decimal("0.3"), &["step = 0.3 is refused; allowed: multiples of 0.5"]);
     refused(|own| own.step = Decimal::ZERO, &["step = 0 "]);
     refused(
         |own| own.start = LadderStart::Price(decimal("4000.1")),
         &["start_price = 4000.1 is refused; allowed: multiples of 0.5"],
     );
-    refused(
-        |own| own.order_qty = decimal("0.0015"),
-        &["order_qty = 0.0015 is refused; allowed: multiples of 0.001"],
-    );
+    refused(|own| own.order_qty = decimal("0.0015"), &["order_qty = 0.0015 is refused; allowed: multiples of 0.001"]);
     refused(
         |own| own.order_qty = decimal("0.001"),
         &["order_qty = 0.001 is refused; allowed: multiples of 0.001 from 0.002"],
     );
-    refused(
-        |own| (own.step, own.order_qty) = (decimal("0.3"), decimal("1000")),
-        &["order_qty = 1000", "step = 0.3"],
-    );
+    refused(|own| (own.step, own.order_qty) = (decimal("0.3"), decimal("1000")), &["order_qty = 1000", "step = 0.3"]);
     refused(
         |own| (own.start, own.sides) = (LadderStart::OffsetBps(Decimal::ZERO), LadderSides::Both),
         &["start_offset_bps = 0"],
@@ -545,10 +474,7 @@ fn whatever_the_venue_does_each_rung_is_filled_once_and_nothing_is_lost() {
         desk.refusal = |_, _, why| {
             refusal(match why {
                 "rate" => Breach::Rate { allowed: 1 },
-                "size" => Breach::PositionNotional {
-                    value: Decimal::ONE,
-                    allowed: Decimal::ZERO,
-                },
+                "size" => Breach::PositionNotional { value: Decimal::ONE, allowed: Decimal::ZERO },
                 _ => Breach::NoMarket,
             })
         };
@@ -570,11 +496,7 @@ fn whatever_the_venue_does_each_rung_is_filled_once_and_nothing_is_lost() {
                     let (&id, live) = desk.live.iter().nth(place).unwrap();
                     // Often all but one lot, which the venue finds too small an order.
                     let open = live.open().count();
-                    let by = if dice.one_in(2) && open > 1 {
-                        open - 1
-                    } else {
-                        1 + dice.below(open as u64) as i64
-                    };
+                    let by = if dice.one_in(2) && open > 1 { open - 1 } else { 1 + dice.below(open as u64) as i64 };
                     filled[usize::from(live.terms.side == Side::Sell)] += by;
                     desk.fill(id, lots(by));
                     n_fills += 1;
@@ -624,8 +546,5 @@ fn whatever_the_venue_does_each_rung_is_filled_once_and_nothing_is_lost() {
             "seed {seed}: {filled:?} of {all}"
         );
     }
-    assert!(
-        n_fills > 1_000 && n_restarts > 200,
-        "{n_fills} fills, {n_restarts} restarts"
-    );
+    assert!(n_fills > 1_000 && n_restarts > 200, "{n_fills} fills, {n_restarts} restarts");
 }

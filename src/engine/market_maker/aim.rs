@@ -34,9 +34,8 @@ impl Aim<'_> {
         let middle = instrument.rules.tick.checked_mul_int(half_ticks)?.mul_ratio(1, 2)?;
         let max = settings.max_position_qty;
         let full = position.clamp(-max, max);
-        let lean = middle
-            .mul_ratio(settings.skew_bps.units(), WHOLE_BPS_UNITS)?
-            .mul_ratio(full.units(), max.units())?;
+        let lean =
+            middle.mul_ratio(settings.skew_bps.units(), WHOLE_BPS_UNITS)?.mul_ratio(full.units(), max.units())?;
         Some(Aim {
             instrument,
             spread,

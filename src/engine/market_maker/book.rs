@@ -83,13 +83,7 @@ impl Level {
 impl Book {
     pub(super) fn new(instrument: InstrumentId, order_lots: Lots, levels: usize) -> Book {
         let side = vec![Level::default(); levels];
-        Book {
-            instrument,
-            order_lots,
-            sides: [side.clone(), side],
-            foreign: [None, None],
-            told_too_small: false,
-        }
+        Book { instrument, order_lots, sides: [side.clone(), side], foreign: [None, None], told_too_small: false }
     }
 
     /// The middle of what others quote, in half ticks.

@@ -25,9 +25,7 @@ fn desk(settings: &MarketMakerSettings) -> Desk<MarketMaker> {
 }
 
 fn orders(rows: &[(&str, &str)]) -> Vec<(String, String)> {
-    rows.iter()
-        .map(|(price, qty)| ((*price).to_owned(), (*qty).to_owned()))
-        .collect()
+    rows.iter().map(|(price, qty)| ((*price).to_owned(), (*qty).to_owned())).collect()
 }
 
 #[test]
@@ -115,11 +113,7 @@ fn a_position_that_others_grew_pulls_the_furthest_quotes() {
     assert_eq!(pulled[0].terms.price.count(), 1975, "the buy at 987.5");
     desk.position = decimal("0.05");
     desk.quote("999.5", "1000.5");
-    assert!(
-        desk.live
-            .values()
-            .all(|live| live.cancel_wished == (live.terms.side == Side::Buy))
-    );
+    assert!(desk.live.values().all(|live| live.cancel_wished == (live.terms.side == Side::Buy)));
 }
 
 #[test]
@@ -175,11 +169,7 @@ fn part_filled(by: i64) -> Desk<MarketMaker> {
 #[test]
 fn what_is_left_of_a_requoted_order_goes_back_on_as_it_is() {
     assert_eq!(part_filled(4).book(Side::Buy)[0].1, "0.006");
-    assert_eq!(
-        part_filled(8).book(Side::Buy)[0].1,
-        "0.002",
-        "just the venue's smallest"
-    );
+    assert_eq!(part_filled(8).book(Side::Buy)[0].1, "0.002", "just the venue's smallest");
 }
 
 #[test]
@@ -202,10 +192,7 @@ fn a_leftover_a_limit_refuses_to_add_waits_and_the_plain_quote_goes_out() {
         use super::super::risk::{Breach, RiskRefusal};
         let instrument = desk.catalogue.instrument(BTC);
         RiskRefusal {
-            breach: Breach::OrderNotional {
-                value: Decimal::ONE,
-                allowed: Decimal::ZERO,
-            },
+            breach: Breach::OrderNotional { value: Decimal::ONE, allowed: Decimal::ZERO },
             ..RiskRefusal::not_now(instrument, terms, "")
         }
     };
@@ -217,11 +204,7 @@ fn a_leftover_a_limit_refuses_to_add_waits_and_the_plain_quote_goes_out() {
     assert!(desk.book(Side::Buy).is_empty(), "refused with the leftover");
     desk.pass(1_000);
     assert_eq!(desk.book(Side::Buy)[0].1, "0.01");
-    assert_eq!(
-        desk.strategy.books[0].sides[0][0].owed,
-        lots(1),
-        "and the leftover is not forgotten"
-    );
+    assert_eq!(desk.strategy.books[0].sides[0][0].owed, lots(1), "and the leftover is not forgotten");
 }
 
 #[test]
@@ -230,16 +213,7 @@ fn a_refused_quote_is_not_tried_again_before_its_wait_is_over() {
     desk.gate = |_, _| Some("no");
     desk.quote("999.5", "1000.5");
     assert_eq!(desk.n_refused, 4);
-    for (millis, refused) in [
-        (999, 4),
-        (1, 8),
-        (1_999, 8),
-        (1, 12),
-        (3_999, 12),
-        (1, 16),
-        (8_000, 20),
-        (8_000, 24),
-    ] {
+    for (millis, refused) in [(999, 4), (1, 8), (1_999, 8), (1, 12), (3_999, 12), (1, 16), (8_000, 20), (8_000, 24)] {
         desk.quote("999.5", "1000.5");
         desk.pass(millis);
         assert_eq!(desk.n_refused, refused);
@@ -255,11 +229,7 @@ fn an_order_the_venue_ends_by_itself_is_placed_again_only_after_a_while() {
         desk.cycle();
         assert_eq!(desk.book(Side::Buy).len(), 1, "{state}");
         desk.pass(1_000);
-        assert_eq!(
-            desk.book(Side::Buy),
-            orders(&[("997.5", "0.01"), ("987.5", "0.01")]),
-            "{state}"
-        );
+        assert_eq!(desk.book(Side::Buy), orders(&[("997.5", "0.01"), ("987.5", "0.01")]), "{state}");
     }
 }
 
@@ -271,11 +241,7 @@ fn quotes_worth_too_little_are_not_placed_and_the_operator_hears_it_once() {
     desk.quote("101", "102");
     assert!(desk.placed.is_empty());
     assert_eq!(desk.said.len(), 1, "{:?}", desk.said);
-    assert!(
-        desk.said[0].contains("order_qty = 0.01") && desk.said[0].contains("at least 5"),
-        "{:?}",
-        desk.said
-    );
+    assert!(desk.said[0].contains("order_qty = 0.01") && desk.said[0].contains("at least 5"), "{:?}", desk.said);
 }
 
 #[test]
@@ -313,11 +279,7 @@ fn a_post_only_quote_never_reaches_the_other_side_however_it_leans() {
     let mut desk = self::desk(&settings);
     desk.position = decimal("0.03");
     desk.quote("999.5", "1000.5");
-    assert_eq!(
-        desk.book(Side::Sell)[0].0,
-        "950.5",
-        "one that may take leans all the way"
-    );
+    assert_eq!(desk.book(Side::Sell)[0].0, "950.5", "one that may take leans all the way");
 }
 
 #[test]
@@ -337,12 +299,7 @@ fn an_adopted_order_takes_a_level_and_is_requoted_like_any_other() {
     };
     assert!(desk.strategy.adopt(&old));
     let slot = desk.strategy.owners[&old.client_id];
-    let live = super::super::testing::Live {
-        slot,
-        terms: old.terms,
-        filled: old.filled,
-        cancel_wished: false,
-    };
+    let live = super::super::testing::Live { slot, terms: old.terms, filled: old.filled, cancel_wished: false };
     desk.keep(old.client_id, live);
     desk.quote("999.5", "1000.5");
     assert!(desk.live[&old.client_id].cancel_wished, "950 is far off");
@@ -393,10 +350,7 @@ fn settings_that_cannot_work_are_all_refused_by_name_at_once() {
     let settings = crate::domain::settings::StrategySettings {
         name: "quotes".into(),
         venue: "main".into(),
-        symbols: vec![
-            crate::domain::ids::Symbol::new("BTC-USDT"),
-            crate::domain::ids::Symbol::new("XRP-USDT"),
-        ],
+        symbols: vec![crate::domain::ids::Symbol::new("BTC-USDT"), crate::domain::ids::Symbol::new("XRP-USDT")],
         kind: crate::domain::settings::StrategyKind::MarketMaker(bad),
     };
     let venue = catalogue.venues()[0].id;
@@ -412,10 +366,7 @@ fn settings_that_cannot_work_are_all_refused_by_name_at_once() {
         "symbols = XRP-USDT",
     ] {
         let found = words.iter().find(|word| word.contains(expected));
-        assert!(
-            found.is_some_and(|word| word.starts_with("strategy \"quotes\"")),
-            "{expected}: {words:?}"
-        );
+        assert!(found.is_some_and(|word| word.starts_with("strategy \"quotes\"")), "{expected}: {words:?}");
     }
 }
 
@@ -455,13 +406,7 @@ fn whatever_the_market_and_the_venue_do_the_quotes_keep_their_promises() {
                 }
                 3 => desk.pass(dice.below(1_500)),
                 4 => desk.settle_cancels(),
-                5 => {
-                    desk.gate = if dice.one_in(3) {
-                        |_, id| (id % 3 == 0).then_some("no")
-                    } else {
-                        |_, _| None
-                    }
-                }
+                5 => desk.gate = if dice.one_in(3) { |_, id| (id % 3 == 0).then_some("no") } else { |_, _| None },
                 _ if desk.live.is_empty() => desk.cycle(),
                 6 => {
                     let place = dice.below(desk.live.len() as u64) as usize;
@@ -488,10 +433,7 @@ fn whatever_the_market_and_the_venue_do_the_quotes_keep_their_promises() {
                 let held = desk.position.mul_ratio(1_000, 1).unwrap().units() / Decimal::ONE.units();
                 let held = if side == Side::Buy { held } else { -held };
                 let most = settings.max_position_qty.mul_ratio(1_000, 1).unwrap().units() / Decimal::ONE.units();
-                assert!(
-                    held + i128::from(open) <= most,
-                    "seed {seed} step {step}: could hold too much"
-                );
+                assert!(held + i128::from(open) <= most, "seed {seed} step {step}: could hold too much");
             }
             check_owed(&desk, &filled, 10);
         }

@@ -22,10 +22,7 @@ pub struct RiskRefusal {
 impl RiskRefusal {
     /// An order that never came to the gate because something else stands in the way: the engine's word for it.
     pub fn not_now(instrument: &Instrument, terms: &OrderTerms, why: &str) -> RiskRefusal {
-        RiskRefusal {
-            order: Box::new(OrderWords::new(instrument, terms)),
-            breach: Breach::NotNow(why.to_owned()),
-        }
+        RiskRefusal { order: Box::new(OrderWords::new(instrument, terms)), breach: Breach::NotNow(why.to_owned()) }
     }
 }
 
@@ -201,9 +198,6 @@ pub enum Breach {
 impl Breach {
     /// Whether a smaller order at the same price might pass.
     pub fn is_about_size(&self) -> bool {
-        matches!(
-            self,
-            Breach::OrderNotional { .. } | Breach::PositionNotional { .. } | Breach::AboveMaxQty { .. }
-        )
+        matches!(self, Breach::OrderNotional { .. } | Breach::PositionNotional { .. } | Breach::AboveMaxQty { .. })
     }
 }

@@ -24,11 +24,7 @@ fn limits() -> RiskLimits {
 }
 
 fn shutdown() -> ShutdownSettings {
-    ShutdownSettings {
-        cancel_timeout_s: 30,
-        recorder_timeout_s: 10,
-        on_exit: OnExit::Cancel,
-    }
+    ShutdownSettings { cancel_timeout_s: 30, recorder_timeout_s: 10, on_exit: OnExit::Cancel }
 }
 
 /// Everything a check needs: market 100 / 101, nothing held, nothing resting.
@@ -45,9 +41,7 @@ impl Desk {
     fn new(limits: RiskLimits) -> Desk {
         let catalogue = catalogue();
         let mut market = Market::default();
-        market
-            .take(Boot::ZERO, catalogue.instrument(BTC), &quote("100", "101"))
-            .unwrap();
+        market.take(Boot::ZERO, catalogue.instrument(BTC), &quote("100", "101")).unwrap();
         Desk {
             gate: RiskGate::new(limits, shutdown(), RiskState::default()),
             catalogue,
@@ -153,23 +147,15 @@ fn without_both_sides_quoted_nothing_passes() {
     let mut desk = Desk::new(limits());
     let mut one_sided = quote("100", "101");
     one_sided.ask = None;
-    desk.market
-        .take(Boot::ZERO, desk.catalogue.instrument(BTC), &one_sided)
-        .unwrap();
+    desk.market.take(Boot::ZERO, desk.catalogue.instrument(BTC), &one_sided).unwrap();
     assert_eq!(desk.verdict(buy("100", "0.1")), "NoMarket");
-    let other = OrderTerms {
-        instrument: ETH,
-        ..buy("100", "0.1")
-    };
+    let other = OrderTerms { instrument: ETH, ..buy("100", "0.1") };
     assert_eq!(desk.verdict(other), "NoMarket");
 }
 
 #[test]
 fn post_only_stays_behind_the_touch() {
-    let post_only = |terms| OrderTerms {
-        time_in_force: TimeInForce::PostOnly,
-        ..terms
-    };
+    let post_only = |terms| OrderTerms { time_in_force: TimeInForce::PostOnly, ..terms };
     for (terms, expected) in [
         (buy("100.5", "0.1"), "ok"),
         (buy("101", "0.1"), "WouldCross"),
@@ -177,11 +163,7 @@ fn post_only_stays_behind_the_touch() {
         (sell("100", "0.1"), "WouldCross"),
     ] {
         assert_eq!(Desk::new(limits()).verdict(post_only(terms)), expected, "{terms:?}");
-        assert_eq!(
-            Desk::new(limits()).verdict(terms),
-            "ok",
-            "one that may take passes: {terms:?}"
-        );
+        assert_eq!(Desk::new(limits()).verdict(terms), "ok", "one that may take passes: {terms:?}");
     }
 }
 
@@ -206,12 +188,7 @@ fn we_never_trade_with_ourselves() {
 #[test]
 fn the_position_limit_counts_what_is_held_and_everything_that_rests() {
     // (held, resting of the same side as (price, quantity), order, expected); limit 500, mark 100.5
-    type Row = (
-        &'static str,
-        &'static [(&'static str, &'static str)],
-        OrderTerms,
-        &'static str,
-    );
+    type Row = (&'static str, &'static [(&'static str, &'static str)], OrderTerms, &'static str);
     let cases: &[Row] = &[
         ("4", &[], buy("98", "1"), "ok"), // 402 + 98 is 500
         ("4", &[], buy("98.5", "1"), "PositionNotional"),
@@ -268,11 +245,7 @@ fn orders_are_counted_in_all_and_by_venue() {
 
 #[test]
 fn what_we_may_own_is_what_we_can_cancel_in_time() {
-    let with = |cancels_per_second, open_orders_max| VenueTraits {
-        cancels_per_second,
-        open_orders_max,
-        ..traits()
-    };
+    let with = |cancels_per_second, open_orders_max| VenueTraits { cancels_per_second, open_orders_max, ..traits() };
     let own = |traits: VenueTraits| may_own(&traits, &limits(), &shutdown());
     assert_eq!(own(with(0, 1_000)), 60, "no limit on cancels");
     assert_eq!(own(with(0, 40)), 40);
@@ -318,29 +291,19 @@ fn a_refused_order_does_not_count_for_the_rate() {
 #[test]
 fn ten_rejections_within_a_minute_pause_the_symbol_until_the_operator_resumes() {
     let mut desk = Desk::new(limits());
-    let at = |seconds: u64| Stamp {
-        boot: Boot::from_nanos(seconds * 1_000_000_000),
-        ..Stamp::default()
-    };
+    let at = |seconds: u64| Stamp { boot: Boot::from_nanos(seconds * 1_000_000_000), ..Stamp::default() };
     for second in 0..9 {
         assert!(!desk.gate.note_rejection(at(second), BTC));
     }
     // The first has left the window by now: nine again.
     assert!(!desk.gate.note_rejection(at(61), BTC));
     assert_eq!(desk.verdict(buy("100", "0.1")), "ok");
-    assert!(
-        !desk.gate.note_rejection(at(61), ETH),
-        "another symbol counts by itself"
-    );
+    assert!(!desk.gate.note_rejection(at(61), ETH), "another symbol counts by itself");
     assert!(desk.gate.note_rejection(at(61), BTC));
     assert!(!desk.gate.note_rejection(at(61), BTC), "it is said once");
     assert_eq!(desk.verdict(buy("100", "0.1")), "SymbolPaused");
     desk.at = at(10_000);
-    assert_eq!(
-        desk.verdict(buy("100", "0.1")),
-        "SymbolPaused",
-        "time alone does not end it"
-    );
+    assert_eq!(desk.verdict(buy("100", "0.1")), "SymbolPaused", "time alone does not end it");
     desk.gate.resume();
     assert_eq!(desk.verdict(buy("100", "0.1")), "ok");
     assert!(!desk.gate.note_rejection(at(10_000), BTC), "and the count begins anew");
@@ -383,10 +346,7 @@ fn a_symbol_the_venue_closed_gets_no_orders() {
 #[test]
 fn a_symbols_own_limits_override_the_general_ones() {
     let mut own = limits();
-    let stricter = SymbolLimits {
-        max_order_notional: decimal("10"),
-        ..own.general.clone()
-    };
+    let stricter = SymbolLimits { max_order_notional: decimal("10"), ..own.general.clone() };
     own.symbols = vec![(Symbol::new("BTC-USDT"), stricter)];
     let mut desk = Desk::new(own);
     assert_eq!(desk.verdict(buy("100", "0.1")), "ok");
@@ -399,11 +359,7 @@ fn numbers_that_do_not_fit_refuse() {
     vast.general.max_order_notional = Decimal::from_units(i128::MAX);
     vast.general.max_position_notional = Decimal::from_units(i128::MAX);
     let mut desk = Desk::new(vast);
-    let huge = |price, qty| OrderTerms {
-        price: PriceTicks::new(price),
-        qty: lots(qty),
-        ..buy("100", "0.1")
-    };
+    let huge = |price, qty| OrderTerms { price: PriceTicks::new(price), qty: lots(qty), ..buy("100", "0.1") };
     for terms in [huge(i64::MAX, 100), huge(200, i64::MAX), huge(i64::MAX, i64::MAX)] {
         assert!(desk.check(terms).is_err(), "{terms:?}");
     }
@@ -438,10 +394,7 @@ fn a_refusal_names_order_limit_value_and_what_is_allowed() {
 const DAY_MS: i64 = 86_400_000;
 
 fn on(day: i64, millis: i64) -> Stamp {
-    Stamp {
-        wall: Wall::from_millis(day * DAY_MS + millis),
-        ..Stamp::default()
-    }
+    Stamp { wall: Wall::from_millis(day * DAY_MS + millis), ..Stamp::default() }
 }
 
 #[test]
@@ -459,17 +412,9 @@ fn the_days_loss_latches_exactly_at_the_limit_and_outlives_the_process() {
     desk.gate = RiskGate::new(limits(), shutdown(), saved);
     desk.gate.resume();
     desk.gate.mark(on(20_001, 0), decimal("1000"));
-    assert_eq!(
-        desk.verdict(buy("100", "0.1")),
-        "Latched",
-        "neither resume nor a new day ends it"
-    );
+    assert_eq!(desk.verdict(buy("100", "0.1")), "Latched", "neither resume nor a new day ends it");
     desk.gate.rearm(decimal("-44"));
-    assert_eq!(
-        desk.gate.mark(on(20_001, 1), decimal("-93")),
-        None,
-        "the loss counts from the rearming"
-    );
+    assert_eq!(desk.gate.mark(on(20_001, 1), decimal("-93")), None, "the loss counts from the rearming");
     assert_eq!(desk.verdict(buy("100", "0.1")), "ok");
     assert!(desk.gate.mark(on(20_001, 2), decimal("-94")).is_some());
 }
@@ -535,10 +480,7 @@ fn breaks_a_limit(terms: &OrderTerms, resting: &[Resting], held_lots: i64, bid: 
         let other = other.terms.price.count();
         if buys { other <= price } else { other >= price }
     };
-    if resting
-        .iter()
-        .any(|other| other.terms.side != terms.side && meets(other))
-    {
+    if resting.iter().any(|other| other.terms.side != terms.side && meets(other)) {
         return Some("self-cross");
     }
     if resting.len() >= 20 {
@@ -617,11 +559,7 @@ fn none_of_a_hundred_thousand_random_orders_passes_a_breached_limit() {
             side: if dice.one_in(2) { Side::Buy } else { Side::Sell },
             price: PriceTicks::new(bid - 30 + dice.below(60) as i64),
             qty: lots(dice.below(largest) as i64),
-            time_in_force: if dice.one_in(2) {
-                TimeInForce::PostOnly
-            } else {
-                TimeInForce::Gtc
-            },
+            time_in_force: if dice.one_in(2) { TimeInForce::PostOnly } else { TimeInForce::Gtc },
         };
         let breach = breaks_a_limit(&terms, &resting, held, bid, ask);
         let verdict = desk.verdict(terms);
@@ -629,20 +567,14 @@ fn none_of_a_hundred_thousand_random_orders_passes_a_breached_limit() {
         if verdict != "ok" {
             continue;
         }
-        assert_eq!(
-            breach, None,
-            "round {round}: {terms:?} with {held} lots held at {bid}/{ask} passed"
-        );
+        assert_eq!(breach, None, "round {round}: {terms:?} with {held} lots held at {bid}/{ask} passed");
         while minted_at.front().is_some_and(|then| now - then >= 1_000_000_000) {
             minted_at.pop_front();
         }
         minted_at.push_back(now);
         assert!(minted_at.len() <= 500, "round {round}: too many within a second");
         desk.exposure.add(VenueId(0), &terms, terms.qty);
-        resting.push(Resting {
-            terms,
-            open: terms.qty.count(),
-        });
+        resting.push(Resting { terms, open: terms.qty.count() });
     }
     // A run in which a limit never bound would prove nothing about it.
     for word in [

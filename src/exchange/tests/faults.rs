@@ -21,10 +21,7 @@ fn a_lost_answer_leaves_the_order_on_the_book() {
     assert_eq!(bench.open(ANN), ["a"]);
     assert_eq!(bench.faults(), ["answer_lost"]);
     let fault = &bench.lines("fault")[0];
-    assert_eq!(
-        (fault["client_ids"][0].as_str(), fault["ticket"].as_u64()),
-        (Some("a"), Some(1))
-    );
+    assert_eq!((fault["client_ids"][0].as_str(), fault["ticket"].as_u64()), (Some("a"), Some(1)));
     assert!(bench.lines("answer").is_empty());
     bench.create(ANN, buy("b", "63000")).unwrap();
 }
@@ -43,15 +40,9 @@ fn a_server_error_looks_the_same_whether_it_was_carried_out_or_not() {
 fn a_late_create_is_carried_out_after_the_caller_gave_up_and_before_its_deadline() {
     for seed in 0..20 {
         let mut bench = Bench::new(Setup { seed, ..still() });
-        bench
-            .exchange
-            .plan(next(AskKind::Create, Fault::LateExecution { after_ms: None }))
-            .unwrap();
+        bench.exchange.plan(next(AskKind::Create, Fault::LateExecution { after_ms: None })).unwrap();
         let not_after = Some(bench.now.plus_millis(3_000));
-        let late = NewOrder {
-            not_after,
-            ..buy("a", "63000")
-        };
+        let late = NewOrder { not_after, ..buy("a", "63000") };
         assert_eq!(bench.try_ask(ANN, Ask::Create(late)), None);
         bench.run_ms(1_499);
         assert!(bench.listed(ANN).unwrap().is_empty());
@@ -69,10 +60,7 @@ fn a_late_create_is_carried_out_after_the_caller_gave_up_and_before_its_deadline
 fn a_create_that_comes_after_its_deadline_never_rests() {
     let mut bench = planned(next(AskKind::Create, Fault::LateExecution { after_ms: Some(30_000) }));
     let not_after = Some(bench.now.plus_millis(3_000));
-    let late = NewOrder {
-        not_after,
-        ..buy("a", "63000")
-    };
+    let late = NewOrder { not_after, ..buy("a", "63000") };
     assert_eq!(bench.try_ask(ANN, Ask::Create(late)), None);
     bench.run_ms(60_000);
     assert!(bench.open(ANN).is_empty());
@@ -106,10 +94,7 @@ fn not_found_for_a_live_order_does_nothing_to_it() {
 
 #[test]
 fn a_stale_listing_shows_the_book_of_a_moment_ago() {
-    let mut bench = Bench::new(Setup {
-        page_size: 2,
-        ..still()
-    });
+    let mut bench = Bench::new(Setup { page_size: 2, ..still() });
     for id in ["a", "b", "c", "d"] {
         bench.create(ANN, buy(id, "63000")).unwrap();
     }
@@ -126,11 +111,7 @@ fn a_stale_listing_shows_the_book_of_a_moment_ago() {
     bench.exchange.plan(next(AskKind::ListOpen, stale)).unwrap();
     match bench.ask(ANN, Ask::ListOpen { cursor: None }).unwrap() {
         Body::OpenOrders { rows, .. } => {
-            assert_eq!(
-                (rows[0].filled, rows[0].status),
-                (Decimal::ZERO, Status::New),
-                "not filled then"
-            );
+            assert_eq!((rows[0].filled, rows[0].status), (Decimal::ZERO, Status::New), "not filled then");
         }
         other => panic!("{other:?}"),
     }
@@ -144,10 +125,7 @@ fn a_broken_listing_breaks_off_with_an_error_after_a_part() {
     for id in ["a", "b", "c", "d"] {
         bench.create(ANN, buy(id, "63000")).unwrap();
     }
-    bench
-        .exchange
-        .plan(Plan::always(On::AnyAsk, Fault::BrokenListing))
-        .unwrap();
+    bench.exchange.plan(Plan::always(On::AnyAsk, Fault::BrokenListing)).unwrap();
     let next = match bench.ask(ANN, Ask::ListOpen { cursor: None }).unwrap() {
         Body::OpenOrders { rows, next } => {
             assert_eq!(rows.len(), 2);
@@ -157,10 +135,7 @@ fn a_broken_listing_breaks_off_with_an_error_after_a_part() {
     };
     assert!(next.is_some(), "the part does not pass for the whole");
     assert_eq!(bench.ask(ANN, Ask::ListOpen { cursor: next }), Err(ErrorCode::Server));
-    let fills = Ask::ListFills {
-        since: Micros::default(),
-        cursor: None,
-    };
+    let fills = Ask::ListFills { since: Micros::default(), cursor: None };
     assert!(matches!(bench.ask(ANN, fills), Ok(Body::Fills { next: Some(_), .. })));
     assert_eq!(bench.faults()[0], "broken_listing");
 }
@@ -168,10 +143,7 @@ fn a_broken_listing_breaks_off_with_an_error_after_a_part() {
 #[test]
 fn a_slow_cancel_is_answered_long_before_it_is_done_and_can_still_fill() {
     for synchronous_cancel in [false, true] {
-        let mut bench = Bench::new(Setup {
-            synchronous_cancel,
-            ..still()
-        });
+        let mut bench = Bench::new(Setup { synchronous_cancel, ..still() });
         let slow = Fault::SlowCancel { by_ms: Some(1_000) };
         bench.exchange.plan(next(AskKind::Cancel, slow)).unwrap();
         bench.create(ANN, buy("a", "63000")).unwrap();
@@ -199,9 +171,7 @@ fn five(bench: &mut Bench) -> Ask {
 fn a_partial_batch_leaves_exactly_the_failing_items_alone() {
     for subset in 0_u32..32 {
         let failing: Vec<usize> = (0..5).filter(|item| subset & (1 << item) != 0).collect();
-        let fault = Fault::PartialBatch {
-            failing: Some(failing.clone()),
-        };
+        let fault = Fault::PartialBatch { failing: Some(failing.clone()) };
         let mut bench = planned(next(AskKind::CancelBatch, fault));
         let batch = five(&mut bench);
         let answer = bench.ask(ANN, batch).unwrap();
@@ -225,9 +195,7 @@ fn a_drawn_partial_batch_fails_at_least_one_and_leaves_some_out() {
         let fault = Fault::PartialBatch { failing: None };
         bench.exchange.plan(next(AskKind::CancelBatch, fault)).unwrap();
         let batch = five(&mut bench);
-        let Ok(Body::Batch(items)) = bench.ask(ANN, batch) else {
-            panic!()
-        };
+        let Ok(Body::Batch(items)) = bench.ask(ANN, batch) else { panic!() };
         bench.run_ms(10);
         assert!(!bench.open(ANN).is_empty());
         left_out += 5 - items.len();
@@ -240,9 +208,7 @@ fn a_drawn_partial_batch_fails_at_least_one_and_leaves_some_out() {
 fn a_shuffled_batch_names_its_items() {
     let mut bench = planned(next(AskKind::CancelBatch, Fault::ShuffledBatch));
     let batch = five(&mut bench);
-    let Ok(Body::Batch(items)) = bench.ask(ANN, batch) else {
-        panic!()
-    };
+    let Ok(Body::Batch(items)) = bench.ask(ANN, batch) else { panic!() };
     let mut ids: Vec<String> = items.into_iter().map(|item| item.client_id.unwrap()).collect();
     assert_ne!(ids, ["a", "b", "c", "d", "e"]);
     ids.sort();
@@ -297,20 +263,13 @@ fn a_fill_can_be_told_after_the_cancel() {
     bench.run_ms(1_000);
     let is_cancel = |emit: &Emit| matches!(emit, Emit::Push(ANN, Push::Order(view)) if view.status == Status::Canceled);
     let cancel = bench.heard.iter().position(is_cancel).unwrap();
-    let fill = bench
-        .heard
-        .iter()
-        .position(|emit| matches!(emit, Emit::Push(ANN, Push::Fill(_))))
-        .unwrap();
+    let fill = bench.heard.iter().position(|emit| matches!(emit, Emit::Push(ANN, Push::Fill(_)))).unwrap();
     assert!(cancel < fill);
 }
 
 #[test]
 fn random_faults_strike_about_as_often_as_their_rate() {
-    let faults = FaultRates {
-        answer_lost: 200,
-        ..FaultRates::default()
-    };
+    let faults = FaultRates { answer_lost: 200, ..FaultRates::default() };
     let mut bench = Bench::new(Setup { faults, ..still() });
     let answered = (0..1_000).filter(|_| bench.try_ask(ANN, Ask::Time).is_some()).count();
     assert!((750..850).contains(&answered), "{answered}");

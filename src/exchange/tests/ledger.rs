@@ -45,10 +45,7 @@ fn busy_minute(seed: u64, steps: i64) -> (Setup, Bench) {
     let mut bench = Bench::new(setup.clone());
     for step in 0..steps {
         let symbol = if step % 3 == 0 { "BTC-USDT-PERP" } else { "BTC-USDT" };
-        let on = |new: NewOrder| NewOrder {
-            symbol: Symbol::new(symbol),
-            ..new
-        };
+        let on = |new: NewOrder| NewOrder { symbol: Symbol::new(symbol), ..new };
         let price = (63_985 + (step * 7) % 30).to_string();
         bench.submit(ANN, Ask::Create(on(buy(&format!("b{step}"), &price).of("0.05"))));
         bench.submit(BOB, Ask::Create(on(sell(&format!("s{step}"), &price).of("0.02"))));
@@ -73,21 +70,14 @@ fn a_restart_brings_back_orders_fills_balances_and_contracts() {
         }
         assert_eq!(both(&restored.exchange), before, "seed {seed}");
     }
-    assert!(
-        open > 100 && fills > 500 && positions >= 10,
-        "{open} {fills} {positions}"
-    );
+    assert!(open > 100 && fills > 500 && positions >= 10, "{open} {fills} {positions}");
 }
 
 #[test]
 fn a_fresh_ledger_stands_for_the_old_one() {
     let (setup, mut bench) = busy_minute(9, 200);
     let before = both(&bench.exchange);
-    let short = |setup: &Setup| Setup {
-        fills_max: 15,
-        closed_orders_max: 10,
-        ..setup.clone()
-    };
+    let short = |setup: &Setup| Setup { fills_max: 15, closed_orders_max: 10, ..setup.clone() };
     let lines = bench.exchange.checkpoint_lines();
     let file = lines.join("\n") + "\n";
     assert!(file.len() < bench.file().len());
@@ -106,10 +96,7 @@ fn a_fresh_ledger_stands_for_the_old_one() {
     let less = Exchange::restore(short(&setup), lines.as_bytes()).unwrap().exchange;
     for account in [ANN, BOB] {
         let (less, more) = (truth(&less, account), truth(&bench.exchange, account));
-        assert_eq!(
-            (less.open, less.balances, less.totals),
-            (more.open, more.balances, more.totals)
-        );
+        assert_eq!((less.open, less.balances, less.totals), (more.open, more.balances, more.totals));
         assert_eq!(less.fills, more.fills[more.fills.len() - 15..]);
     }
 }
@@ -135,11 +122,7 @@ fn killed_after_any_line_nothing_is_lost_or_doubled() {
         assert_eq!(totals, initial, "{} bytes", end);
         for account in [ANN, BOB] {
             for view in exchange.open_orders(account) {
-                assert!(
-                    view.filled < view.qty,
-                    "{} is finished after {end} bytes",
-                    view.client_id
-                );
+                assert!(view.filled < view.qty, "{} is finished after {end} bytes", view.client_id);
                 assert_eq!(view.time_in_force, TimeInForce::Gtc);
             }
         }
@@ -157,24 +140,12 @@ fn a_torn_end_is_cut_and_damage_elsewhere_names_its_line() {
         assert_eq!((restored.whole_bytes, restored.torn_bytes), (last, cut - last));
     }
     let mut damaged = file.clone();
-    let third = 1 + file
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'\n')
-        .nth(1)
-        .unwrap()
-        .0;
+    let third = 1 + file.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0;
     damaged[third + 30] ^= 1;
     let error = Exchange::restore(setup.clone(), &damaged).unwrap_err();
     assert!(matches!(error, BadLedger::Line { line: 3, .. }), "{error}");
-    assert_eq!(
-        Exchange::restore(setup.clone(), b"").unwrap_err(),
-        BadLedger::Unfinished
-    );
-    assert_eq!(
-        Exchange::restore(setup, b"{\"seq\":1").unwrap_err(),
-        BadLedger::Unfinished
-    );
+    assert_eq!(Exchange::restore(setup.clone(), b"").unwrap_err(), BadLedger::Unfinished);
+    assert_eq!(Exchange::restore(setup, b"{\"seq\":1").unwrap_err(), BadLedger::Unfinished);
 }
 
 #[test]
@@ -212,15 +183,9 @@ fn what_was_under_way_goes_on_after_a_restart() {
     for file in [bench.file(), checkpoint.into_bytes()] {
         let mut bench = Bench::on(Exchange::restore(still(), &file).unwrap().exchange, bench.now);
         bench.run_ms(1_999);
-        assert_eq!(
-            (bench.open(ANN), bench.open(BOB)),
-            (vec!["slow".to_owned()], vec!["armed".to_owned()])
-        );
+        assert_eq!((bench.open(ANN), bench.open(BOB)), (vec!["slow".to_owned()], vec!["armed".to_owned()]));
         bench.run_ms(1);
-        assert_eq!(
-            (bench.open(ANN), bench.open(BOB)),
-            (vec!["late".to_owned()], Vec::new())
-        );
+        assert_eq!((bench.open(ANN), bench.open(BOB)), (vec!["late".to_owned()], Vec::new()));
     }
 }
 
@@ -262,22 +227,9 @@ fn a_changed_setup_keeps_old_orders_and_opens_what_is_new() {
     exchange.catch_up(exchange.now(), &mut out);
     assert_eq!(exchange.open_orders(ANN)[0].client_id, "old");
     let balances = exchange.balances(ANN);
-    let of = |asset: &str| {
-        balances
-            .iter()
-            .find(|row| row.asset == asset)
-            .unwrap()
-            .total
-            .to_string()
-    };
-    assert_eq!(
-        (of("ETH"), of("BTC"), of("USDT")),
-        ("100".into(), "100".into(), "1000000".into())
-    );
-    assert!(
-        out.iter()
-            .any(|emit| matches!(emit, Emit::Ledger(line) if line.contains("\"ETH\"")))
-    );
+    let of = |asset: &str| balances.iter().find(|row| row.asset == asset).unwrap().total.to_string();
+    assert_eq!((of("ETH"), of("BTC"), of("USDT")), ("100".into(), "100".into(), "1000000".into()));
+    assert!(out.iter().any(|emit| matches!(emit, Emit::Ledger(line) if line.contains("\"ETH\""))));
 }
 
 #[test]
@@ -287,12 +239,7 @@ fn the_ledger_alone_tells_what_is_open_and_filled() {
     for emit in &bench.heard {
         let Emit::Ledger(line) = emit else { continue };
         let line: Value = serde_json::from_str(line).unwrap();
-        let key = || {
-            (
-                line["account"].as_u64().unwrap(),
-                line["client_id"].as_str().unwrap().to_owned(),
-            )
-        };
+        let key = || (line["account"].as_u64().unwrap(), line["client_id"].as_str().unwrap().to_owned());
         match line["kind"].as_str().unwrap() {
             "accepted" => assert!(open.insert(key(), decimal(line["filled"].as_str().unwrap())).is_none()),
             "fill" => {
@@ -330,11 +277,7 @@ fn nothing_is_told_before_it_is_written() {
             }
             Emit::Push(_, Push::Order(view)) if view.status.ended() => {
                 let name = format!("\"client_id\":\"{}\"", view.client_id);
-                assert!(
-                    written
-                        .iter()
-                        .any(|line| line.contains("\"closed\"") && line.contains(&name))
-                );
+                assert!(written.iter().any(|line| line.contains("\"closed\"") && line.contains(&name)));
                 told += 1;
             }
             Emit::Push(..) | Emit::Answer(..) | Emit::Quote(_) => {}

@@ -67,9 +67,7 @@ fn orders_near_the_touch_fill_in_parts_and_far_ones_rest() {
 fn a_taker_gets_the_crowds_price() {
     let mut bench = Bench::new(busy(4));
     let ask = bench.exchange.quote(&btc()).unwrap().ask.unwrap().0;
-    bench
-        .create(ANN, buy("now", "70000").of("0.001").kept(TimeInForce::Ioc))
-        .unwrap();
+    bench.create(ANN, buy("now", "70000").of("0.001").kept(TimeInForce::Ioc)).unwrap();
     let fills = bench.exchange.fills(ANN);
     assert_eq!((fills.len(), fills[0].price, fills[0].maker), (1, ask, false));
 }
@@ -88,12 +86,7 @@ fn the_same_seed_and_requests_give_the_same_emissions_byte_for_byte() {
             lost_push: 100,
             ..FaultRates::default()
         };
-        let mut bench = Bench::new(Setup {
-            latency_us: 700,
-            latency_jitter_us: 5_000,
-            faults: rates,
-            ..busy(seed)
-        });
+        let mut bench = Bench::new(Setup { latency_us: 700, latency_jitter_us: 5_000, faults: rates, ..busy(seed) });
         for number in 0..150 {
             let price = (63_990 + number % 20).to_string();
             bench.submit(ANN, Ask::Create(buy(&format!("b{number}"), &price)));
@@ -139,11 +132,7 @@ fn a_scripted_take_and_a_moved_price_happen_at_their_moment() {
     let mut bench = Bench::new(still());
     bench.create(ANN, buy("bid", "63000")).unwrap();
     let at = bench.now.plus_millis(500);
-    assert!(
-        bench
-            .exchange
-            .crowd_takes(at, &btc(), Side::Sell, decimal("63000"), decimal("0.004"))
-    );
+    assert!(bench.exchange.crowd_takes(at, &btc(), Side::Sell, decimal("63000"), decimal("0.004")));
     assert!(bench.exchange.move_price(at, &btc(), decimal("60000")));
     assert!(!bench.exchange.move_price(at, &Symbol::new("X-Y"), decimal("60000")));
     bench.run_ms(499);

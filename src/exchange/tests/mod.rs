@@ -38,11 +38,7 @@ pub(super) fn still() -> Setup {
 
 /// The same with a crowd.
 pub(super) fn busy(seed: u64) -> Setup {
-    Setup {
-        seed,
-        activity: 1_000,
-        ..still()
-    }
+    Setup { seed, activity: 1_000, ..still() }
 }
 
 /// A venue, its time, and everything it said.
@@ -59,12 +55,7 @@ impl Bench {
     }
 
     pub(super) fn on(exchange: Exchange, now: Micros) -> Bench {
-        let mut bench = Bench {
-            exchange,
-            now,
-            last_ticket: 0,
-            heard: Vec::new(),
-        };
+        let mut bench = Bench { exchange, now, last_ticket: 0, heard: Vec::new() };
         bench.run_ms(0);
         bench
     }
@@ -225,10 +216,7 @@ pub(super) fn sell(client_id: &str, price: &str) -> NewOrder {
 
 impl NewOrder {
     pub(super) fn of(self, qty: &str) -> NewOrder {
-        NewOrder {
-            qty: decimal(qty),
-            ..self
-        }
+        NewOrder { qty: decimal(qty), ..self }
     }
 
     pub(super) fn kept(self, time_in_force: TimeInForce) -> NewOrder {
