@@ -105,6 +105,9 @@ Example:
     /// Cancel everything of ours, prove it, then stay paused
     #[command(after_help = "Example:\n  lastorders cancel-all")]
     CancelAll,
+    /// Trade again after a day's loss over the limit latched trading off; the loss counts anew from here
+    #[command(after_help = "Example:\n  lastorders status        why it is latched off\n  lastorders rearm")]
+    Rearm,
     /// Stop: cancel every order, prove that none is left, save, report, end
     #[command(after_help = "Example:\n  lastorders stop\n  lastorders report       what the stop did")]
     Stop,

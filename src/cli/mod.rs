@@ -83,6 +83,7 @@ fn with_place(command: &Command, place: &Place, console: &mut Console<'_>) -> u8
         }
         Command::Resume => commands::steer::steer(place, &Ask::Resume, console),
         Command::CancelAll => commands::steer::steer(place, &Ask::CancelAll, console),
+        Command::Rearm => commands::steer::steer(place, &Ask::Rearm, console),
         Command::Stop => commands::steer::steer(place, &Ask::Stop, console),
         Command::Restart => commands::steer::steer(place, &Ask::Restart, console),
         Command::Report { json } => commands::report::report(place, *json, console),

@@ -45,6 +45,7 @@ mod tests {
             Command::Pause { keep_orders: false },
             Command::Resume,
             Command::CancelAll,
+            Command::Rearm,
             Command::Stop,
             Command::Restart,
         ] {

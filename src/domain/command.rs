@@ -22,6 +22,8 @@ pub enum Command {
     Resume,
     /// Cancel everything of ours, prove it, then stay paused.
     CancelAll,
+    /// End a latch (a day's loss over the limit): from here the day's loss counts anew.
+    Rearm,
     /// The ordered stop.
     Stop,
     /// The ordered stop, then a new start.

@@ -238,6 +238,7 @@ impl Trade {
                 None
             }
             Command::Resume => Some(self.resume()),
+            Command::Rearm => Some(self.rearm()),
             Command::Stop | Command::Restart => done("stopping"),
         };
         if let Some(answer) = answer {
@@ -253,6 +254,24 @@ impl Trade {
             Some(words) => format!("no longer paused, but still on hold: {words}"),
         };
         CommandAnswer { ok: self.holds.is_empty(), text, data: serde_json::Value::Null }
+    }
+
+    fn rearm(&mut self) -> CommandAnswer {
+        let Some(profit) = status::profit(&self.desk) else {
+            let text = "profit cannot be worked out exactly, so no limit on losses could hold: not rearmed".into();
+            return CommandAnswer { ok: false, text, data: serde_json::Value::Null };
+        };
+        let Some(why) = self.gate.state().latched.clone() else {
+            let text = "nothing is latched off".into();
+            return CommandAnswer { ok: true, text, data: serde_json::Value::Null };
+        };
+        self.gate.rearm(profit);
+        self.holds.clear(|hold| matches!(hold, Hold::Latched(_)));
+        let text = match self.holds.words() {
+            None => format!("rearmed (was latched off: {why}); trading"),
+            Some(words) => format!("rearmed (was latched off: {why}), but still on hold: {words}"),
+        };
+        CommandAnswer { ok: true, text, data: serde_json::Value::Null }
     }
 
     /// What it is doing, in words.
@@ -456,7 +475,7 @@ impl Trade {
         if let Some(why) = latched {
             out.push(Action::Say(
                 Level::Error,
-                format!("TRADING IS LATCHED OFF: {why}. Every order is cancelled; positions are held"),
+                format!("TRADING IS LATCHED OFF: {why}. Every order is cancelled; positions are held. `lastorders rearm` trades on"),
             ));
             self.holds.set(Hold::Latched(why), Resting::Cancel, None, at, &self.desk);
         }

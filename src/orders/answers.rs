@@ -133,6 +133,13 @@ impl Desk {
         out: &mut Vec<Action>,
     ) {
         let Some(order) = self.orders.get(id) else { return };
+        if !order.state.is_open() {
+            // It has ended meanwhile (filled, or never sent): its cancel can only tell how much was filled.
+            if let Answered::Done(Facts::CancelTaken { filled }) = answered {
+                self.note_filled(id, filled);
+            }
+            return;
+        }
         let (venue, arrives_by) = (order.key.venue, self.arrives_by(order));
         let (is_final, lag) = {
             let traits = &self.catalogue.venue(venue).traits;

@@ -217,7 +217,7 @@ impl Stop {
             }
             Command::Stop => "stopping already".to_owned(),
             Command::Restart => "stopping already, and it stays a stop".to_owned(),
-            Command::Pause { .. } | Command::Resume | Command::CancelAll => {
+            Command::Pause { .. } | Command::Resume | Command::CancelAll | Command::Rearm => {
                 "not while stopping: every order is being cancelled".to_owned()
             }
         };

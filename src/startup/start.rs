@@ -498,7 +498,7 @@ impl Start {
             Command::Stop | Command::Restart => {
                 CommandAnswer { ok: true, text: "stopping".into(), data: serde_json::Value::Null }
             }
-            Command::Pause { .. } | Command::Resume | Command::CancelAll => CommandAnswer {
+            Command::Pause { .. } | Command::Resume | Command::CancelAll | Command::Rearm => CommandAnswer {
                 ok: false,
                 text: "not yet: the start is still reading the accounts; try again in a moment".into(),
                 data: serde_json::Value::Null,

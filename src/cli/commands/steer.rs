@@ -17,9 +17,12 @@ const LONG: Duration = Duration::from_secs(120);
 pub fn steer(place: &Place, command: &Command, console: &mut Console<'_>) -> u8 {
     let timeout = match command {
         Command::Pause { keep_orders: false } | Command::CancelAll => LONG,
-        Command::Pause { keep_orders: true } | Command::Status | Command::Resume | Command::Stop | Command::Restart => {
-            SHORT
-        }
+        Command::Pause { keep_orders: true }
+        | Command::Status
+        | Command::Resume
+        | Command::Rearm
+        | Command::Stop
+        | Command::Restart => SHORT,
     };
     match ask(&place.socket(), command, timeout) {
         Ok(answer) if answer.ok => {
