@@ -8,6 +8,7 @@ use crate::domain::order::Lsn;
 use crate::domain::settings::Sync;
 use crate::store::load::load;
 use crate::store::sim_disk::{Lie, SimDisk};
+use crate::store::snapshot::STATE;
 use crate::store::thread::Message;
 
 /// Two runs with groups, saves, turned segments and a report. Gives what was promised and how much was written.
@@ -50,6 +51,11 @@ fn cut_everywhere(sync: Sync, prepare: impl Fn(&SimDisk)) -> Result<usize, Strin
         let next = whole.log().get(cut_at).cloned().unwrap_or_default();
         let failed = |how: &str, why: String| format!("cut before operation {cut_at} ({next}), {how}: {why}");
         verdict(&disk.after_kill(), promised, n_written).map_err(|why| failed("killed only", why))?;
+        if promised > Lsn(0) {
+            let disk = disk.after_kill();
+            disk.delete(STATE);
+            verdict(&disk, promised, n_written).map_err(|why| failed("killed, then state.json is lost", why))?;
+        }
         for (how, image) in disk.images() {
             let promised = if sync == Sync::Cycle { promised } else { Lsn(0) };
             if seen.insert((promised, image.content())) {

@@ -7,6 +7,7 @@ use crate::domain::event::{DiskNews, Event, Saved};
 use crate::domain::order::Lsn;
 use crate::domain::settings::Sync;
 use crate::store::sim_disk::{Fault, SimDisk};
+use crate::store::snapshot::{PREVIOUS, STATE};
 use crate::store::thread::Message;
 
 const ENOSPC: i32 = 28;
@@ -64,6 +65,16 @@ fn refuse_and_heal(fault: Fault) -> Option<(Run, Vec<(Lsn, SimDisk)>)> {
     run.retry();
     assert_eq!(run.store.refused(), None, "{fault:?}");
     assert_eq!(run.promised(), Lsn(N_RECORDS as u64), "{fault:?}: {:?}", run.events);
+    // What was written from memory does not hang on one file.
+    for name in [STATE, PREVIOUS] {
+        let disk = disk.after_kill();
+        disk.delete(name);
+        assert_eq!(
+            verdict(&disk, run.promised(), N_RECORDS),
+            Ok(()),
+            "{fault:?}, then {name} is lost"
+        );
+    }
     run.append(1);
     cuts.extend(disk.few_images().into_iter().map(|(_, image)| (Lsn(14), image)));
     assert_eq!(disk.offences(), [""; 0], "{fault:?}");
