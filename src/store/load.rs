@@ -172,9 +172,11 @@ pub fn load<D: Disk>(disk: &mut D, who: &Identity) -> Result<Resumed, Refusal> {
         let why = format!("{} names the instance {:?}, which is none", STATE, state.instance);
         return Err(Refusal::NothingWhole(why));
     };
-    // Numbers that were given once are not given again, even when what had them is lost.
-    reading.repairs.broken_chain = !reading.lost.is_empty();
-    state.journal_seq = state.journal_seq.max(highest);
+    if !reading.lost.is_empty() {
+        // What had these numbers is lost, but it was promised once: they are not given again.
+        reading.repairs.broken_chain = true;
+        state.journal_seq = state.journal_seq.max(highest);
+    }
     Ok(Resumed {
         next: Lsn(state.journal_seq.0.saturating_add(1)),
         instance,

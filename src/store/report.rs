@@ -3,7 +3,7 @@
 //! Always holds: at every moment the file is a whole report, the newest or the one before it.
 //! Never does: overwrite the report of an earlier run; it moves to `shutdowns/` first.
 
-use super::disk::{Disk, DiskError, about, free_name, rename_synced, replace};
+use super::disk::{Disk, DiskError, about, free_name, remove_if_there, rename_synced, replace};
 use crate::domain::report::Report;
 use crate::domain::time::Wall;
 
@@ -30,10 +30,14 @@ pub enum NoReport {
 
 /// Writes the report.
 pub fn save_report<D: Disk>(disk: &mut D, report: &Report) -> Result<(), DiskError> {
+    write_report(disk, LAST, report)
+}
+
+fn write_report<D: Disk>(disk: &mut D, name: &str, report: &Report) -> Result<(), DiskError> {
     let encoded = serde_json::to_vec_pretty(report).map_err(std::io::Error::from);
-    let mut bytes = about(disk, "write", LAST, encoded)?;
+    let mut bytes = about(disk, "write", name, encoded)?;
     bytes.push(b'\n');
-    replace(disk, LAST, &bytes)?;
+    replace(disk, name, &bytes)?;
     Ok(())
 }
 
@@ -64,8 +68,9 @@ pub fn archive_report<D: Disk>(disk: &mut D, now: Wall) -> Result<Option<Report>
     };
     let wanted = format!("{OLDER}/{}", report.started_at);
     let name = free_name(disk, &wanted, ".json").map_err(NoReport::Disk)?;
-    // The new name survives before the old one is gone for good: they are two folders.
-    rename_synced(disk, LAST, &name).map_err(NoReport::Disk)?;
+    // Copied, not renamed: a rename between two folders may survive a power cut by half.
+    write_report(disk, &name, &report).map_err(NoReport::Disk)?;
+    remove_if_there(disk, LAST).map_err(NoReport::Disk)?;
     let synced = disk.sync_folder("");
     about(disk, "sync the folder of", LAST, synced).map_err(NoReport::Disk)?;
     Ok(Some(report))

@@ -199,36 +199,50 @@ impl SimDisk {
     /// The same files with nothing pending: what a new process finds after this one was killed.
     pub(crate) fn after_kill(&self) -> SimDisk {
         let world = self.world();
-        let pending = world.pending.len();
-        world.image(u64::MAX, Unsynced::Kept, pending)
+        world.image(u64::MAX, Unsynced::Kept)
     }
 
-    /// The disks that may be found after a power cut.
+    /// The disks that may be found after a power cut; files are torn at every byte, those under a name that nobody
+    /// reads yet at some.
     pub(crate) fn images(&self) -> Vec<(String, SimDisk)> {
         let world = self.world();
-        let n_pending = world.pending.len();
-        let mut images = Vec::new();
-        let name_choices: Vec<u64> = if n_pending <= 5 {
-            (0..1_u64 << n_pending).collect()
-        } else {
-            let prefixes = (0..=n_pending).map(|n| (1_u64 << n) - 1);
-            let gaps = (0..n_pending).map(|n| ((1_u64 << n_pending) - 1) & !(1 << n));
-            prefixes.chain(gaps).collect()
+        let n_unsynced = |temporary: bool| {
+            let names = world
+                .names
+                .iter()
+                .filter(|(name, _)| name.ends_with(".new") == temporary);
+            let inodes = names.filter_map(|(_, inode)| world.inodes.get(inode));
+            inodes
+                .map(|inode| inode.content.len() - inode.synced)
+                .max()
+                .unwrap_or(0)
         };
-        let n_unsynced = world.inodes.values().map(|inode| inode.content.len() - inode.synced).max();
-        let whole = [Unsynced::Lost, Unsynced::Kept, Unsynced::Zeros, Unsynced::Hole];
-        let contents: &[Unsynced] = if n_unsynced.unwrap_or(0) == 0 { &whole[..1] } else { &whole };
-        for &names in &name_choices {
-            for &content in contents {
-                let image = world.image(names, content, n_pending);
-                images.push((format!("names {names:b} of {n_pending}, content {content:?}"), image));
-            }
-        }
-        for n_bytes in 1..n_unsynced.unwrap_or(0) {
+        let everywhere = 1..n_unsynced(false);
+        let at_some = (1..n_unsynced(true)).step_by(211);
+        let mut images = world.whole_images();
+        for n_bytes in everywhere.chain(at_some) {
             let content = Unsynced::Torn(n_bytes);
-            images.push((format!("{content:?}"), world.image(u64::MAX, content, n_pending)));
+            images.push((format!("{content:?}"), world.image(u64::MAX, content)));
         }
         images
+    }
+
+    /// The same without the torn ones, but for one.
+    pub(crate) fn few_images(&self) -> Vec<(String, SimDisk)> {
+        let world = self.world();
+        let mut images = world.whole_images();
+        images.push((
+            "torn after 40 bytes".to_owned(),
+            world.image(u64::MAX, Unsynced::Torn(40)),
+        ));
+        images
+    }
+
+    /// What is on it, for telling two disks apart.
+    pub(crate) fn content(&self) -> BTreeMap<String, Vec<u8>> {
+        let world = self.world();
+        let content = |(name, inode): (&String, &u64)| Some((name.clone(), world.inodes.get(inode)?.content.clone()));
+        world.names.iter().filter_map(content).collect()
     }
 }
 
@@ -240,9 +254,33 @@ impl World {
         self.last_inode
     }
 
-    fn image(&self, which_names: u64, unsynced: Unsynced, n_pending: usize) -> SimDisk {
+    /// Unsynced names in every combination (of many: every beginning, and all but one), unsynced content as a whole
+    /// in each way.
+    fn whole_images(&self) -> Vec<(String, SimDisk)> {
+        let n_pending = self.pending.len();
+        let name_choices: Vec<u64> = if n_pending <= 5 {
+            (0..1_u64 << n_pending).collect()
+        } else {
+            let prefixes = (0..=n_pending).map(|n| (1_u64 << n) - 1);
+            let gaps = (0..n_pending).map(|n| ((1_u64 << n_pending) - 1) & !(1 << n));
+            prefixes.chain(gaps).collect()
+        };
+        let contents = [Unsynced::Lost, Unsynced::Kept, Unsynced::Zeros, Unsynced::Hole];
+        let all_synced = self.inodes.values().all(|inode| inode.synced == inode.content.len());
+        let contents = if all_synced { &contents[..1] } else { &contents };
+        let mut images = Vec::new();
+        for &names in &name_choices {
+            for &content in contents {
+                let how = format!("names {names:b} of {n_pending}, content {content:?}");
+                images.push((how, self.image(names, content)));
+            }
+        }
+        images
+    }
+
+    fn image(&self, which_names: u64, unsynced: Unsynced) -> SimDisk {
         let mut names = self.durable_names.clone();
-        for (index, op) in self.pending.iter().enumerate().take(n_pending) {
+        for (index, op) in self.pending.iter().enumerate() {
             if which_names >> index & 1 == 1 {
                 op.apply(&mut names);
             }

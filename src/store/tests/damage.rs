@@ -157,6 +157,34 @@ fn damage_in_the_middle_is_named_with_file_and_line_and_the_rest_goes_on_from_be
 }
 
 #[test]
+fn a_power_cut_while_damage_is_set_right_costs_no_good_record() {
+    let name = segment_name(Lsn(1));
+    let start = |cut_at: usize| {
+        let disk = used_disk();
+        let bytes = disk.peek(&name).unwrap();
+        let line_7 = bytes
+            .split_inclusive(|&byte| byte == b'\n')
+            .take(6)
+            .map(<[u8]>::len)
+            .sum::<usize>();
+        flip(&disk, &name, line_7 + 20, 0);
+        disk.cut_at(cut_at);
+        let _ = Run::start(&disk, Sync::Cycle);
+        disk
+    };
+    let n_operations = start(usize::MAX).n_operations();
+    assert!(n_operations > 20, "{n_operations}");
+    for cut_at in 0..=n_operations {
+        for (how, image) in start(cut_at).few_images() {
+            let resumed = open(&image).unwrap();
+            let known = fold(&records(5));
+            assert_eq!(resumed.state.orders, known.orders, "cut at {cut_at}, {how}");
+            assert_eq!(resumed.state.venues, known.venues, "cut at {cut_at}, {how}");
+        }
+    }
+}
+
+#[test]
 fn a_torn_tail_is_cut_said_and_no_reason_for_doubt() {
     let disk = used_disk();
     let name = segment_name(Lsn(1));
