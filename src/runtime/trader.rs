@@ -89,6 +89,10 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
 
     let who = load::Identity { instance: settings.instance, host: host_name(), mode: settings.mode, chance: draw() };
     let resumed = load::load(&mut directory, &who).map_err(|refusal| refused(code_of(&refusal), refusal))?;
+    // Before anything is moved: the evidence stays where it is.
+    if let (Mode::Live, Loaded::Damaged(why)) = (settings.mode, &resumed.loaded) {
+        return Err(refused(3, format!("LIVE does not trade on a damaged state: {why}")));
+    }
     if let Err(error) = archive_report(&mut directory, Clock.wall()) {
         log::warn!("The report of the run before stays where it is: {error}");
     }
@@ -160,9 +164,6 @@ impl Trader {
         state.journal_seq = crate::domain::order::Lsn(resumed.next.0.saturating_sub(1));
         let remarks = resumed.notices.clone();
         let is_suspicious = !matches!(resumed.loaded, Loaded::Good);
-        if let (Mode::Live, Loaded::Damaged(why)) = (settings.mode, &resumed.loaded) {
-            return Err(refused(3, format!("LIVE does not trade on a damaged state: {why}")));
-        }
         let (inbox, events, quotes) = inbox();
         let (store, to_store) = start_store(&settings, &directory, resumed, events.clone())?;
         let mut catalogue = Catalogue::default();

@@ -207,15 +207,9 @@ impl SimDisk {
     pub(crate) fn images(&self) -> Vec<(String, SimDisk)> {
         let world = self.world();
         let n_unsynced = |temporary: bool| {
-            let names = world
-                .names
-                .iter()
-                .filter(|(name, _)| name.ends_with(".new") == temporary);
+            let names = world.names.iter().filter(|(name, _)| name.ends_with(".new") == temporary);
             let inodes = names.filter_map(|(_, inode)| world.inodes.get(inode));
-            inodes
-                .map(|inode| inode.content.len() - inode.synced)
-                .max()
-                .unwrap_or(0)
+            inodes.map(|inode| inode.content.len() - inode.synced).max().unwrap_or(0)
         };
         let everywhere = 1..n_unsynced(false);
         let at_some = (1..n_unsynced(true)).step_by(211);
@@ -231,10 +225,7 @@ impl SimDisk {
     pub(crate) fn few_images(&self) -> Vec<(String, SimDisk)> {
         let world = self.world();
         let mut images = world.whole_images();
-        images.push((
-            "torn after 40 bytes".to_owned(),
-            world.image(u64::MAX, Unsynced::Torn(40)),
-        ));
+        images.push(("torn after 40 bytes".to_owned(), world.image(u64::MAX, Unsynced::Torn(40))));
         images
     }
 

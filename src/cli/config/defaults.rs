@@ -24,12 +24,12 @@ pub(super) fn strategy(venue: &VenueSettings) -> StrategySettings {
         symbols: venue.symbols.clone(),
         kind: StrategyKind::MarketMaker(MarketMakerSettings {
             levels: 3,
-            spread_bps: Decimal::whole(10),
-            level_step_bps: Decimal::whole(5),
+            spread_bps: Decimal::whole(4),
+            level_step_bps: Decimal::whole(2),
             order_qty: thousandths(1),
             max_position_qty: thousandths(4),
-            skew_bps: Decimal::whole(5),
-            requote_bps: Decimal::whole(2),
+            skew_bps: Decimal::whole(2),
+            requote_bps: Decimal::ONE,
             post_only: true,
         }),
     }

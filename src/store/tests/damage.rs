@@ -162,11 +162,7 @@ fn a_power_cut_while_damage_is_set_right_costs_no_good_record() {
     let start = |cut_at: usize| {
         let disk = used_disk();
         let bytes = disk.peek(&name).unwrap();
-        let line_7 = bytes
-            .split_inclusive(|&byte| byte == b'\n')
-            .take(6)
-            .map(<[u8]>::len)
-            .sum::<usize>();
+        let line_7 = bytes.split_inclusive(|&byte| byte == b'\n').take(6).map(<[u8]>::len).sum::<usize>();
         flip(&disk, &name, line_7 + 20, 0);
         disk.cut_at(cut_at);
         let _ = Run::start(&disk, Sync::Cycle);

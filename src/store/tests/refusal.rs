@@ -56,11 +56,7 @@ fn refuse_and_heal(fault: Fault) -> Option<(Run, Vec<(Lsn, SimDisk)>)> {
     };
     assert!(!promised_while_refused(&run.events), "{fault:?}: {:?}", run.events);
     let so_far = promised(&run.events).max(Lsn(4));
-    let mut cuts: Vec<(Lsn, SimDisk)> = disk
-        .few_images()
-        .into_iter()
-        .map(|(_, image)| (so_far, image))
-        .collect();
+    let mut cuts: Vec<(Lsn, SimDisk)> = disk.few_images().into_iter().map(|(_, image)| (so_far, image)).collect();
     disk.heal();
     run.retry();
     assert_eq!(run.store.refused(), None, "{fault:?}");
@@ -69,11 +65,7 @@ fn refuse_and_heal(fault: Fault) -> Option<(Run, Vec<(Lsn, SimDisk)>)> {
     for name in [STATE, PREVIOUS] {
         let disk = disk.after_kill();
         disk.delete(name);
-        assert_eq!(
-            verdict(&disk, run.promised(), N_RECORDS),
-            Ok(()),
-            "{fault:?}, then {name} is lost"
-        );
+        assert_eq!(verdict(&disk, run.promised(), N_RECORDS), Ok(()), "{fault:?}, then {name} is lost");
     }
     run.append(1);
     cuts.extend(disk.few_images().into_iter().map(|(_, image)| (Lsn(14), image)));
@@ -90,10 +82,7 @@ fn a_disk_that_refuses_any_operation_promises_nothing_and_recovers() {
         for (error, n) in ERRORS.into_iter().flat_map(|error| [(error, 1), (error, usize::MAX)]) {
             let fault = Fault { at, n, error };
             let Some((run, cuts)) = refuse_and_heal(fault) else {
-                assert!(
-                    operation.starts_with("read") || operation.starts_with("list"),
-                    "{operation}"
-                );
+                assert!(operation.starts_with("read") || operation.starts_with("list"), "{operation}");
                 continue;
             };
             n_refused += u32::from(run.events.iter().any(|event| matches!(event, Event::Disk(_))));
