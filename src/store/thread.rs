@@ -365,6 +365,7 @@ impl<D: Disk> Store<D> {
 }
 
 /// The thread: ends when it is told to close or when nobody can send any more.
+#[allow(clippy::disallowed_methods, reason = "the pause between two tries of a disk that refuses")]
 pub fn run<D: Disk>(mut store: Store<D>, messages: &Receiver<Message>, mut emit: impl FnMut(Event)) {
     store.announce(&mut emit);
     let idle = never();

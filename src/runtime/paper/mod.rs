@@ -32,8 +32,8 @@ use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Micros, Reply, 
 const ACCOUNT: AccountId = AccountId(0);
 /// The thread looks at the clock at least this often.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
-/// A ledger that has grown beyond this is begun anew at a start; the old one is put aside.
-const LEDGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A ledger that has grown beyond this is begun anew; the old one is put aside as `<venue>.jsonl.1`.
+const LEDGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// An ask on its way to the exchange.
 struct Asked {
@@ -140,52 +140,79 @@ impl PaperVenue {
     }
 }
 
-fn open_ledger(place: &Path, setup: Setup) -> Result<(Exchange, File), CannotOpen> {
+fn open_ledger(place: &Path, setup: Setup) -> Result<(Exchange, Ledger), CannotOpen> {
     let system = |error: io::Error| CannotOpen::System { place: place.to_owned(), error };
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    let mut file = options.open(place).map_err(system)?;
+    let mut file = ledger_options().open(place).map_err(system)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(system)?;
     if bytes.is_empty() {
-        return Ok((Exchange::new(setup), file));
+        return Ok((Exchange::new(setup), Ledger { place: place.to_owned(), file, n_bytes: 0 }));
     }
     let mut restored = match Exchange::restore(setup.clone(), &bytes) {
         Ok(restored) => restored,
         // The process died while it wrote the first lines: nobody has heard of that account yet.
         Err(BadLedger::Unfinished) => {
             file.set_len(0).map_err(system)?;
-            return Ok((Exchange::new(setup), file));
+            return Ok((Exchange::new(setup), Ledger { place: place.to_owned(), file, n_bytes: 0 }));
         }
         Err(error) => return Err(CannotOpen::Ledger { place: place.to_owned(), error }),
     };
     if restored.torn_bytes > 0 {
         file.set_len(restored.whole_bytes as u64).map_err(system)?;
     }
-    if bytes.len() > LEDGER_BYTES_MAX {
-        file = begin_anew(place, &mut restored.exchange, &options).map_err(system)?;
+    let mut ledger = Ledger { place: place.to_owned(), file, n_bytes: restored.whole_bytes };
+    if ledger.is_long() {
+        ledger.begin_anew(&mut restored.exchange).map_err(system)?;
     }
-    Ok((restored.exchange, file))
+    Ok((restored.exchange, ledger))
 }
 
-/// Puts a long ledger aside as `<venue>.jsonl.1` and goes on in one that begins with all that still matters.
-fn begin_anew(place: &Path, exchange: &mut Exchange, options: &OpenOptions) -> io::Result<File> {
-    let fresh = place.with_extension("jsonl.new");
-    let mut text = exchange.checkpoint_lines().join("\n");
-    text.push('\n');
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(place, place.with_extension("jsonl.1"))?;
-    std::fs::rename(&fresh, place)?;
-    options.open(place)
+fn ledger_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options
+}
+
+/// The file behind a paper account.
+struct Ledger {
+    place: PathBuf,
+    file: File,
+    n_bytes: usize,
+}
+
+impl Ledger {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n_written = self.file.write(bytes)?;
+        self.n_bytes += n_written;
+        Ok(n_written)
+    }
+
+    fn is_long(&self) -> bool {
+        self.n_bytes > LEDGER_BYTES_MAX
+    }
+
+    /// Puts a long ledger aside and goes on in one that begins with all that still matters. On an error the long one
+    /// stays in use.
+    fn begin_anew(&mut self, exchange: &mut Exchange) -> io::Result<()> {
+        let fresh = self.place.with_extension("jsonl.new");
+        let mut text = exchange.checkpoint_lines().join("\n");
+        text.push('\n');
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&self.place, self.place.with_extension("jsonl.1"))?;
+        std::fs::rename(&fresh, &self.place)?;
+        self.file = ledger_options().open(&self.place)?;
+        self.n_bytes = text.len();
+        Ok(())
+    }
 }
 
 struct Runner {
     venue: VenueId,
     clock: VenueClock,
     exchange: Exchange,
-    ledger: File,
+    ledger: Ledger,
     asked: BTreeMap<Ticket, Sender<Reply>>,
     last_ticket: u64,
     unwritten: Vec<u8>,
@@ -262,6 +289,13 @@ impl Runner {
         for emit in std::mem::take(&mut self.undelivered) {
             self.tell(emit);
         }
+        if self.ledger.is_long()
+            && let Err(error) = self.ledger.begin_anew(&mut self.exchange)
+        {
+            // Tried again after as much again: a full disk is told by the write that fails on it.
+            log::warn!("The paper ledger is long and cannot be begun anew: {error}");
+            self.ledger.n_bytes = 0;
+        }
     }
 
     fn fall_silent(&mut self, error: &io::Error) {
@@ -331,5 +365,49 @@ impl Transport for PaperTransport {
             recv(self.severed) -> _ => Answered::Unknown("the connection was cut".into()),
             default(self.request_timeout) => Answered::Unknown(format!("no answer within {} ms", self.request_timeout.as_millis())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::money::Decimal;
+    use crate::domain::order::{Side, TimeInForce};
+    use crate::exchange::NewOrder;
+
+    fn resting(client_id: &str, price: i64) -> Ask {
+        Ask::Create(NewOrder {
+            client_id: client_id.to_owned(),
+            symbol: Symbol::new("BTC-USDT"),
+            side: Side::Buy,
+            price: Decimal::whole(price),
+            qty: Decimal::from_units(1_000_000_000_000_000),
+            time_in_force: TimeInForce::Gtc,
+            not_after: None,
+        })
+    }
+
+    #[test]
+    fn a_long_ledger_is_begun_anew_and_no_order_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("main.jsonl");
+        let setup = Setup { activity: 0, ..Setup::new(&[Symbol::new("BTC-USDT")]) };
+        let (mut exchange, mut ledger) = open_ledger(&place, setup.clone()).unwrap();
+        for number in 0..20 {
+            exchange.submit(Micros::new(1_000), ACCOUNT, Ticket(number), resting(&format!("order-{number}"), 40_000));
+        }
+        let mut emitted = Vec::new();
+        exchange.advance(Micros::new(2_000), &mut emitted);
+        for emit in emitted {
+            if let Emit::Ledger(line) = emit {
+                ledger.write(format!("{line}\n").as_bytes()).unwrap();
+            }
+        }
+        let before = exchange.open_orders(ACCOUNT);
+        assert_eq!(before.len(), 20);
+        ledger.begin_anew(&mut exchange).unwrap();
+        assert!(folder.path().join("main.jsonl.1").exists(), "the old one is put aside");
+        let (again, _) = open_ledger(&place, setup).unwrap();
+        assert_eq!(again.open_orders(ACCOUNT), before);
     }
 }
