@@ -21,6 +21,7 @@ use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{CommandAnswer, CommandId};
 use crate::domain::event::{Closing, DiskNews, Event, Part};
 use crate::domain::ids::VenueId;
+use crate::domain::order::Lsn;
 use crate::domain::snapshot::State;
 use crate::domain::time::{Boot, Stamp};
 use crate::outbox::Outbox;
@@ -66,6 +67,7 @@ pub struct Hands {
     loose: VecDeque<Event>,
     wake_at: Option<Boot>,
     last_request: u64,
+    last_lsn: Lsn,
     is_store_behind: bool,
 }
 
@@ -84,6 +86,7 @@ impl Hands {
             loose: VecDeque::new(),
             wake_at: None,
             last_request: 0,
+            last_lsn: Lsn(0),
             is_store_behind: false,
         }
     }
@@ -108,7 +111,10 @@ impl Hands {
         let mut verdict = None;
         for action in actions {
             match action {
-                Action::Record(lsn, record) => self.store.push(Message::Append(lsn, record)),
+                Action::Record(lsn, record) => {
+                    self.last_lsn = lsn;
+                    self.store.push(Message::Append(lsn, record));
+                }
                 Action::SaveState => self.store.push(Message::SaveState),
                 Action::SaveReport(which, report) => self.store.push(Message::SaveReport(which, report)),
                 Action::Send(request) => {
@@ -187,6 +193,11 @@ impl Hands {
             }
         }
         None
+    }
+
+    /// The last record that went to the store.
+    pub fn last_lsn(&self) -> Lsn {
+        self.last_lsn
     }
 
     /// A request number that nobody has used yet, with room for requests a dead machine may have counted.

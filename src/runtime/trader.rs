@@ -219,6 +219,8 @@ impl Trader {
             let (cause, events) = self.look_for_stop(&machine, events);
             let at = Clock.stamp();
             if let Some(cause) = cause {
+                // A signal's handler has done it already; a command has not.
+                self.hands.gate.shut();
                 machine = machine.stop(&self.frame, cause, at);
             }
             if let Err(panic) = machine.cycle(at, &events, &mut actions) {
@@ -271,12 +273,15 @@ impl Trader {
 
     fn stop_after_panic(&mut self, what: String, at: Stamp) -> Machine {
         log::error!("The trading machine failed: {what}. It is dropped; the stop works from the state on disk");
-        let state = self.hands.state_from_store().unwrap_or_else(|| {
+        self.hands.gate.shut();
+        let mut state = self.hands.state_from_store().unwrap_or_else(|| {
             log::error!(
                 "The store does not answer: the stop works from the state at the start and from the venue's lists"
             );
             self.state_at_start.clone()
         });
+        // A number that was given to a record is never given again, whatever the store could tell.
+        state.journal_seq = state.journal_seq.max(self.hands.last_lsn());
         let first_request = self.hands.fresh_request_number();
         let catalogue = self.catalogue.clone();
         Machine::stop_after_panic(&self.frame, what, &state, catalogue, first_request, at)
