@@ -75,7 +75,8 @@ impl Desk {
         account.last_create_left = account.last_create_left.max(answer.left_at);
         match answer.answered {
             Answered::Done(Facts::Created(venue_order_id)) => {
-                self.news(at, id, News::Created(venue_order_id), "", out);
+                self.name(id, &venue_order_id, out);
+                self.news(at, id, News::Created, "", out);
             }
             Answered::NotSent(why) => self.news(at, id, News::EndedUnsent, &format!("not sent: {why}"), out),
             // Not executed, says the venue; a create is never sent twice, so this one is over.

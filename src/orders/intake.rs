@@ -10,7 +10,7 @@ use super::machine::Order;
 use super::moves::News;
 use crate::domain::action::{Action, Level};
 use crate::domain::event::{Event, Quote};
-use crate::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId};
+use crate::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId, VenueOrderId};
 use crate::domain::instrument::{InstrumentKind, InstrumentRules};
 use crate::domain::money::{Decimal, Lots};
 use crate::domain::order::{FillRow, Lsn, OrderKey, OrderRow, OrderState, OrderTerms, Side, TimeInForce, VenueStatus};
@@ -66,9 +66,7 @@ impl Desk {
             }
             self.found(at, venue, id, row, out);
         }
-        if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
-            out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));
-        }
+        self.name(id, &row.venue_order_id, out);
         self.mend_size(id, row);
         self.note_filled(id, Some(row.filled));
         let news = match row.status {
@@ -82,6 +80,14 @@ impl Desk {
             let due = at.boot.after(super::lists::FILL_PATIENCE);
             let account = &mut self.accounts[usize::from(venue.0)];
             account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
+        }
+    }
+
+    /// Takes in the venue's id of an order.
+    pub(super) fn name(&mut self, id: ClientOrderId, told: &VenueOrderId, out: &mut Vec<Action>) {
+        if let Err(refused) = self.orders.name(id, told) {
+            self.tally.refused_news += 1;
+            out.push(Action::Say(Level::Error, format!("{refused}. Compare both with the venue's own page")));
         }
     }
 
@@ -214,9 +220,7 @@ impl Desk {
             return;
         }
         self.book_position(venue, instrument, id, row, out);
-        if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
-            out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));
-        }
+        self.name(id, &row.venue_order_id, out);
         match self.orders.book(at.boot, id, qty) {
             Ok(Some(moved)) => self.moved(at, id, moved.before, moved.after, out),
             Ok(None) => {}

@@ -1,0 +1,4 @@
+//! What `orders` promises, tried from outside.
+
+mod machine;
+mod moves;
