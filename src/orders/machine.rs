@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::moves::{Move, News, next};
 use crate::domain::ids::{ClientOrderId, TradeId, VenueId, VenueOrderId};
 use crate::domain::money::Lots;
-use crate::domain::order::{Checked, Lsn, OrderKey, OrderState, OrderTerms, StateName};
+use crate::domain::order::{Checked, OrderKey, OrderState, OrderTerms, StateName};
 use crate::domain::time::{Boot, Wall};
 
 /// Ended orders remembered for late news. Older ones are dropped, unless fills of theirs are still owed.
@@ -28,8 +28,6 @@ pub struct Order {
     pub filled: Lots,
     /// The most the venue said is filled; more than `filled` while a fill is owed to us.
     pub venue_filled: Lots,
-    /// Where its intent is recorded; 0 for an order that is not (found at the venue, or DRY_RUN).
-    pub intent: Lsn,
     /// The risk gate's word for it; only orders of this run have one, and only they can be sent.
     pub checked: Option<Checked>,
     /// When it was handed to the outbox (for a restored order: when it was restored).
@@ -230,7 +228,7 @@ impl OrderStateMachine {
         }
     }
 
-    /// The true size of an order that was found by one of its fills.
+    /// The true size of an order that was first known by one of its fills.
     pub fn mend_size(&mut self, id: ClientOrderId, qty: Lots) {
         if let Some(order) = self.orders.get_mut(&id) {
             order.terms.qty = qty;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::moves::all_news;
 use crate::domain::ids::{ClientOrderId, Epoch, Instance, InstrumentId, StrategyLetter, Symbol, VenueId, VenueOrderId};
 use crate::domain::money::{Lots, PriceTicks};
-use crate::domain::order::{Lsn, OrderKey, OrderState, OrderTerms, Outcome, Side, StateName, TimeInForce};
+use crate::domain::order::{OrderKey, OrderState, OrderTerms, Outcome, Side, StateName, TimeInForce};
 use crate::domain::time::{Boot, Wall};
 use crate::orders::machine::{ENDED_MAX, Order, OrderStateMachine};
 use crate::orders::moves::News;
@@ -40,7 +40,6 @@ fn order(sequence: u32, venue: VenueId, state: OrderState) -> Order {
         state,
         filled: Lots::ZERO,
         venue_filled: Lots::ZERO,
-        intent: Lsn(1),
         checked: None,
         handed_over_at: Boot::ZERO,
         changed_at: Boot::ZERO,
