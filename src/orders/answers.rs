@@ -8,6 +8,7 @@ use super::doubts::Question;
 use super::moves::News;
 use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, VenueId};
+use crate::domain::order::VenueStatus;
 use crate::domain::request::{Answer, Answered, Facts, Refusal, RefusalKind};
 use crate::domain::time::{Boot, Stamp};
 use std::time::Duration;
@@ -75,7 +76,8 @@ impl Desk {
         account.last_create_left = account.last_create_left.max(answer.left_at);
         match answer.answered {
             Answered::Done(Facts::Created(venue_order_id)) => {
-                self.news(at, id, News::Created(venue_order_id), "", out);
+                self.name(id, &venue_order_id, out);
+                self.news(at, id, News::Created, "", out);
             }
             Answered::NotSent(why) => self.news(at, id, News::EndedUnsent, &format!("not sent: {why}"), out),
             // Not executed, says the venue; a create is never sent twice, so this one is over.
@@ -148,8 +150,9 @@ impl Desk {
         match answered {
             Answered::Done(Facts::CancelTaken { filled }) => {
                 self.cancels.taken(id, at.boot);
-                if is_final {
-                    self.note_filled(id, filled);
+                self.note_filled(at, id, filled);
+                // An end without the sum of its fills could hide one: then the order is asked about first.
+                if is_final && filled.is_some() {
                     self.news(at, id, News::CancelDone, "", out);
                 } else {
                     self.news(at, id, News::CancelTaken, "", out);
@@ -179,8 +182,8 @@ impl Desk {
 
     /// Doubts an order that may rest; one that has ended needs no questions.
     fn doubt_if_open(&mut self, id: ClientOrderId, first_at: Boot, arrives_by: Boot) {
-        if self.orders.get(id).is_some_and(|order| order.state.is_open()) {
-            self.doubts.raise(id, first_at, arrives_by);
+        if let Some(order) = self.orders.get(id).filter(|order| order.state.is_open()) {
+            self.doubts.raise(order.key.venue, id, first_at, arrives_by);
         }
     }
 
@@ -196,8 +199,11 @@ impl Desk {
         let lacking = match answered {
             Answered::Done(Facts::Order(Some(row))) => {
                 self.see(at, venue, &row, out);
-                // Still open, as far as this answer knows: then the doubt was about the cancel. Ask for it again.
-                if self.orders.get(id).is_some_and(|order| order.state.is_open()) {
+                // Still open, as far as this answer knows: then the doubt was about the cancel. Ask for it again. An
+                // answer nobody can read, or about another order, settles nothing.
+                let tells = row.status != VenueStatus::Strange
+                    && self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) == Some(id);
+                if tells && self.orders.get(id).is_some_and(|order| order.state.is_open()) {
                     self.doubts.settle(id);
                     self.cancels.hasten(id, at.boot);
                 }

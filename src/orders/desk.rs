@@ -214,7 +214,6 @@ impl Desk {
             state: OrderState::New,
             filled: Lots::ZERO,
             venue_filled: Lots::ZERO,
-            intent: lsn,
             checked: Some(checked),
             handed_over_at: at.boot,
             changed_at: at.boot,
@@ -293,7 +292,12 @@ impl Desk {
         for (id, question) in self.doubts.due(at.boot) {
             self.ask(at, id, question, out);
         }
-        for id in self.doubts.proven_absent() {
+        // While a create is out its answer decides; what was gathered meanwhile is kept for it.
+        let is_out = |id: &ClientOrderId| {
+            self.orders.get(*id).is_some_and(|order| matches!(order.state, OrderState::Sent { .. }))
+        };
+        let absent: Vec<_> = self.doubts.proven_absent().filter(|id| !is_out(id)).collect();
+        for id in absent {
             self.doubts.settle(id);
             self.news(at, id, News::Absent, "absent from listing, query, history and fills", out);
         }
@@ -313,7 +317,7 @@ impl Desk {
             if order.key.venue_order_id.is_none() && !traits.cancel_by_client_id {
                 // The venue wants its own id and we do not have it yet: find the order first.
                 let arrives_by = self.arrives_by(order);
-                self.doubts.raise(due.id, at.boot, arrives_by);
+                self.doubts.raise(order.key.venue, due.id, at.boot, arrives_by);
                 self.cancels.failed(due.id, at.boot, false);
                 continue;
             }
@@ -438,7 +442,7 @@ impl Desk {
         out: &mut Vec<Action>,
     ) {
         let Some(order) = self.orders.get(id) else { return };
-        let (state, arrives_by) = (order.state, self.arrives_by(order));
+        let (state, venue, arrives_by) = (order.state, order.key.venue, self.arrives_by(order));
         let record = Record::Moved(MovedRecord {
             client_id: id,
             state: after,
@@ -453,7 +457,7 @@ impl Desk {
                 self.cancels.settle(id);
                 self.doubts.settle(id);
             }
-            OrderState::Unknown { .. } => self.doubts.raise(id, at.boot, arrives_by),
+            OrderState::Unknown { .. } => self.doubts.raise(venue, id, at.boot, arrives_by),
             OrderState::Canceling => {
                 self.doubts.settle(id);
                 self.cancels.hasten(id, at.boot);

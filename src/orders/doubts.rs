@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::ids::ClientOrderId;
+use crate::domain::ids::{ClientOrderId, VenueId};
 use crate::domain::request::RequestId;
 use crate::domain::time::Boot;
 
@@ -29,6 +29,7 @@ pub(super) enum Question {
 
 #[derive(Clone, Debug)]
 struct Doubt {
+    venue: VenueId,
     arrives_by: Boot,
     next_at: Boot,
     n_tries: u32,
@@ -44,15 +45,17 @@ struct Doubt {
 pub(super) struct Doubts {
     doubts: BTreeMap<ClientOrderId, Doubt>,
     queue: BTreeSet<(Boot, ClientOrderId)>,
+    proven: BTreeSet<ClientOrderId>,
 }
 
 impl Doubts {
     /// Raises a doubt: first asked about at `first_at`; nothing seen before `arrives_by` counts as absence.
-    pub(super) fn raise(&mut self, id: ClientOrderId, first_at: Boot, arrives_by: Boot) {
+    pub(super) fn raise(&mut self, venue: VenueId, id: ClientOrderId, first_at: Boot, arrives_by: Boot) {
         if self.doubts.contains_key(&id) {
             return;
         }
         let doubt = Doubt {
+            venue,
             arrives_by,
             next_at: first_at,
             n_tries: 0,
@@ -70,6 +73,7 @@ impl Doubts {
     pub(super) fn settle(&mut self, id: ClientOrderId) {
         if let Some(doubt) = self.doubts.remove(&id) {
             self.queue.remove(&(doubt.next_at, id));
+            self.proven.remove(&id);
         }
     }
 
@@ -103,7 +107,8 @@ impl Doubts {
                 (false, _, _, _) => Question::Query,
                 (true, false, _, _) => Question::History,
                 (true, true, false, _) => Question::Listing,
-                (true, true, true, _) => Question::Fills,
+                (true, true, true, false) => Question::Fills,
+                (true, true, true, true) => continue,
             };
             questions.push((id, question));
         }
@@ -124,28 +129,42 @@ impl Doubts {
         if let Some(question) = lacking
             && asked_at >= doubt.arrives_by
         {
-            doubt.note(question);
-            let due_now = at.min(doubt.next_at);
-            self.queue.remove(&(doubt.next_at, id));
-            doubt.next_at = due_now;
-            self.queue.insert((due_now, id));
+            self.note(id, at, question);
         }
     }
 
-    /// A complete list (asked for at `asked_at`) lacks these orders: every doubt but those in `shown`.
-    pub(super) fn list_lacks(&mut self, question: Question, asked_at: Boot, shown: impl Fn(ClientOrderId) -> bool) {
-        for (id, doubt) in &mut self.doubts {
-            if asked_at >= doubt.arrives_by && !shown(*id) {
-                doubt.note(question);
-            }
+    /// A complete list of a venue (asked for at `asked_at`) lacks these orders: all its doubts but those in `shown`.
+    pub(super) fn list_lacks(
+        &mut self,
+        (venue, question): (VenueId, Question),
+        asked_at: Boot,
+        at: Boot,
+        shown: impl Fn(ClientOrderId) -> bool,
+    ) {
+        let counts = |doubt: &Doubt| doubt.venue == venue && asked_at >= doubt.arrives_by;
+        let lacking: Vec<_> =
+            self.doubts.iter().filter(|(id, doubt)| counts(doubt) && !shown(**id)).map(|(id, _)| *id).collect();
+        for id in lacking {
+            self.note(id, at, question);
         }
     }
 
     /// Orders proven absent by all four.
-    pub(super) fn proven_absent(&self) -> Vec<ClientOrderId> {
-        let proven =
-            |doubt: &Doubt| doubt.query_lacks && doubt.history_lacks && doubt.listing_lacks && doubt.fills_lack;
-        self.doubts.iter().filter(|(_, doubt)| proven(doubt)).map(|(id, _)| *id).collect()
+    pub(super) fn proven_absent(&self) -> impl Iterator<Item = ClientOrderId> {
+        self.proven.iter().copied()
+    }
+
+    /// Evidence is in: the next question is due now.
+    fn note(&mut self, id: ClientOrderId, at: Boot, question: Question) {
+        let Some(doubt) = self.doubts.get_mut(&id) else { return };
+        doubt.note(question);
+        if doubt.is_proven() {
+            self.proven.insert(id);
+        }
+        let due_now = at.min(doubt.next_at);
+        self.queue.remove(&(doubt.next_at, id));
+        doubt.next_at = due_now;
+        self.queue.insert((due_now, id));
     }
 }
 
@@ -157,6 +176,10 @@ impl Doubt {
             Question::Listing => self.listing_lacks = true,
             Question::Fills => self.fills_lack = true,
         }
+    }
+
+    fn is_proven(&self) -> bool {
+        self.query_lacks && self.history_lacks && self.listing_lacks && self.fills_lack
     }
 }
 
@@ -173,41 +196,55 @@ mod tests {
         Boot::from_nanos(millis * 1_000_000)
     }
 
+    const HERE: VenueId = VenueId(0);
+    const ELSEWHERE: VenueId = VenueId(1);
+
     const ALL: [Question; 4] = [Question::Query, Question::History, Question::Listing, Question::Fills];
 
     #[test]
     fn absence_needs_all_four_sources() {
         for missing in ALL {
             let mut doubts = Doubts::default();
-            doubts.raise(id(1), ms(0), ms(0));
+            doubts.raise(HERE, id(1), ms(0), ms(0));
             for question in ALL.into_iter().filter(|question| *question != missing) {
                 doubts.back(id(1), ms(1), Some(question), ms(1));
             }
-            assert!(doubts.proven_absent().is_empty(), "without {missing:?}");
+            assert!(doubts.proven_absent().next().is_none(), "without {missing:?}");
             doubts.back(id(1), ms(2), Some(missing), ms(2));
-            assert_eq!(doubts.proven_absent(), [id(1)]);
+            assert!(doubts.proven_absent().eq([id(1)]));
         }
     }
 
     #[test]
     fn what_was_asked_before_the_last_moment_it_could_arrive_does_not_count() {
         let mut doubts = Doubts::default();
-        doubts.raise(id(1), ms(0), ms(1_000));
+        doubts.raise(HERE, id(1), ms(0), ms(1_000));
         for question in ALL {
             doubts.back(id(1), ms(2_000), Some(question), ms(999));
-            doubts.list_lacks(question, ms(999), |_| false);
+            doubts.list_lacks((HERE, question), ms(999), ms(2_000), |_| false);
         }
-        assert!(doubts.proven_absent().is_empty());
+        assert!(doubts.proven_absent().next().is_none());
         for question in ALL {
-            doubts.list_lacks(question, ms(1_000), |_| false);
+            doubts.list_lacks((HERE, question), ms(1_000), ms(2_000), |_| false);
         }
-        assert_eq!(doubts.proven_absent(), [id(1)]);
+        assert!(doubts.proven_absent().eq([id(1)]));
+    }
+
+    #[test]
+    fn what_another_venue_lacks_or_a_list_shows_does_not_count() {
+        let mut doubts = Doubts::default();
+        doubts.raise(HERE, id(1), ms(0), ms(0));
+        for question in ALL {
+            doubts.list_lacks((ELSEWHERE, question), ms(1), ms(1), |_| false);
+            doubts.list_lacks((HERE, question), ms(1), ms(1), |shown| shown == id(1));
+        }
+        assert!(doubts.proven_absent().next().is_none());
     }
 
     #[test]
     fn a_doubt_is_asked_about_until_something_settles_it() {
         let mut doubts = Doubts::default();
-        doubts.raise(id(1), ms(0), ms(5_000));
+        doubts.raise(HERE, id(1), ms(0), ms(5_000));
         let mut asked = 0;
         for step in 0..600 {
             asked += doubts.due(ms(step * 100)).len();

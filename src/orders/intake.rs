@@ -10,10 +10,10 @@ use super::machine::Order;
 use super::moves::News;
 use crate::domain::action::{Action, Level};
 use crate::domain::event::{Event, Quote};
-use crate::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId};
+use crate::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId, VenueOrderId};
 use crate::domain::instrument::{InstrumentKind, InstrumentRules};
 use crate::domain::money::{Decimal, Lots};
-use crate::domain::order::{FillRow, Lsn, OrderKey, OrderRow, OrderState, OrderTerms, Side, TimeInForce, VenueStatus};
+use crate::domain::order::{FillRow, OrderKey, OrderRow, OrderState, OrderTerms, Side, TimeInForce, VenueStatus};
 use crate::domain::record::{Intent, Record};
 use crate::domain::time::Stamp;
 
@@ -25,7 +25,7 @@ impl Desk {
     pub fn take(&mut self, at: Stamp, event: &Event, out: &mut Vec<Action>) {
         match event {
             Event::Answer(answer) => self.answer(at, (**answer).clone(), out),
-            Event::Order(venue, row) => self.pushed(at, *venue, row, out),
+            Event::Order(venue, row) => self.see(at, *venue, row, out),
             Event::Fill(venue, row) => self.fill(at, *venue, row, out),
             Event::Quote(quote) => self.quoted(quote),
             Event::Durable(durable) => self.durable(at, *durable, out),
@@ -45,17 +45,22 @@ impl Desk {
         }
     }
 
-    fn pushed(&mut self, at: Stamp, venue: VenueId, row: &OrderRow, out: &mut Vec<Action>) {
-        let ours = row.our_id().is_some_and(|id| id.instance() == self.identity.instance);
-        if ours || self.orders.by_venue_id(venue, &row.venue_order_id).is_some() {
-            self.see(at, venue, row, out);
-        }
+    /// Which order of ours a row or a fill is about: by our own id where the venue shows it, else by the venue's.
+    pub(super) fn whose(
+        &self,
+        venue: VenueId,
+        client_id: Option<&str>,
+        venue_order_id: &VenueOrderId,
+    ) -> Option<ClientOrderId> {
+        let shown = client_id.and_then(|text| text.parse::<ClientOrderId>().ok());
+        shown
+            .filter(|id| id.instance() == self.identity.instance)
+            .or_else(|| self.orders.by_venue_id(venue, venue_order_id).map(Order::id))
     }
 
-    /// Takes in a row about an order of ours, from a push, a query or a list.
+    /// Takes in a row from a push, a query or a list, if it is about an order of ours.
     pub(super) fn see(&mut self, at: Stamp, venue: VenueId, row: &OrderRow, out: &mut Vec<Action>) {
-        let known = self.orders.by_venue_id(venue, &row.venue_order_id).map(Order::id);
-        let Some(id) = known.or_else(|| row.our_id()) else {
+        let Some(id) = self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) else {
             return;
         };
         if self.orders.get(id).is_none() {
@@ -66,11 +71,9 @@ impl Desk {
             }
             self.found(at, venue, id, row, out);
         }
-        if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
-            out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));
-        }
-        self.mend_size(id, row);
-        self.note_filled(id, Some(row.filled));
+        self.name(id, &row.venue_order_id, out);
+        self.mend_size(at, id, row, out);
+        self.note_filled(at, id, Some(row.filled));
         let news = match row.status {
             VenueStatus::Open => News::SeenOpen,
             VenueStatus::PendingCancel => News::SeenCanceling,
@@ -78,31 +81,56 @@ impl Desk {
             VenueStatus::Strange => return,
         };
         self.news(at, id, news, &row.reason, out);
-        if self.orders.get(id).is_some_and(|order| order.venue_filled > order.filled) {
-            let due = at.boot.after(super::lists::FILL_PATIENCE);
-            let account = &mut self.accounts[usize::from(venue.0)];
-            account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Takes in the venue's id of an order.
+    pub(super) fn name(&mut self, id: ClientOrderId, told: &VenueOrderId, out: &mut Vec<Action>) {
+        if let Err(refused) = self.orders.name(id, told) {
+            self.tally.refused_news += 1;
+            out.push(Action::Say(Level::Error, format!("{refused}. Compare both with the venue's own page")));
         }
     }
 
-    /// An order that only a fill told us of gets its true size from the venue's row.
-    fn mend_size(&mut self, id: ClientOrderId, row: &OrderRow) {
-        let Some(order) = self.orders.get(id).filter(|order| order.intent == Lsn(0) && order.checked.is_none()) else {
-            return;
-        };
-        if let Ok(qty) = self.catalogue.instrument(order.terms.instrument).qty(row.qty) {
+    /// An order that only a fill told us of, in this run or an earlier one, gets its true size from the venue's row.
+    fn mend_size(&mut self, at: Stamp, id: ClientOrderId, row: &OrderRow, out: &mut Vec<Action>) {
+        let Some(order) = self.orders.get(id).filter(|order| order.checked.is_none()) else { return };
+        let terms = order.terms;
+        let instrument = self.catalogue.instrument(terms.instrument);
+        let Ok(qty) = instrument.qty(row.qty) else { return };
+        if qty != terms.qty {
+            let price = instrument.price_of(terms.price);
+            let record = self.found_record(at, id, (order.key.venue, price), row);
+            self.record(record, out);
             self.orders.mend_size(id, qty);
         }
     }
 
-    pub(super) fn note_filled(&mut self, id: ClientOrderId, filled: Option<Decimal>) {
+    /// What the venue says is filled in all. What of it was not told trade by trade is asked for, if no push brings it.
+    pub(super) fn note_filled(&mut self, at: Stamp, id: ClientOrderId, filled: Option<Decimal>) {
         let (Some(filled), Some(order)) = (filled, self.orders.get(id)) else {
             return;
         };
-        let instrument = self.catalogue.instrument(order.terms.instrument);
-        if let Ok(filled) = instrument.qty(filled) {
-            self.orders.venue_says_filled(id, filled);
+        let venue = order.key.venue;
+        let Ok(filled) = self.catalogue.instrument(order.terms.instrument).qty(filled) else { return };
+        if filled > order.filled {
+            let due = at.boot.after(super::lists::FILL_PATIENCE);
+            let account = &mut self.accounts[usize::from(venue.0)];
+            account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
         }
+        self.orders.venue_says_filled(id, filled);
+    }
+
+    fn found_record(&self, at: Stamp, id: ClientOrderId, (venue, price): (VenueId, Decimal), row: &OrderRow) -> Record {
+        Record::Found(Intent {
+            client_id: id,
+            venue: self.catalogue.venue(venue).name.clone(),
+            symbol: row.symbol.clone(),
+            side: row.side,
+            price,
+            qty: row.qty,
+            time_in_force: TimeInForce::Gtc,
+            at: at.wall,
+        })
     }
 
     /// An order of ours that nobody here knew: from an earlier run whose records are gone, or a create we thought dead.
@@ -119,24 +147,14 @@ impl Desk {
             client_id: id,
             venue_order_id: Some(row.venue_order_id.clone()),
         };
-        let intent = Record::Found(Intent {
-            client_id: id,
-            venue: self.catalogue.venue(venue).name.clone(),
-            symbol: row.symbol.clone(),
-            side: row.side,
-            price: row.price,
-            qty: row.qty,
-            time_in_force: TimeInForce::Gtc,
-            at: at.wall,
-        });
-        self.record(intent, out);
+        let record = self.found_record(at, id, (venue, row.price), row);
+        self.record(record, out);
         self.orders.insert(Order {
             key,
             terms,
             state: OrderState::Unknown { since: at.boot, cancel_asked: false },
             filled: Lots::ZERO,
             venue_filled: Lots::ZERO,
-            intent: Lsn(0),
             checked: None,
             handed_over_at: at.boot,
             changed_at: at.boot,
@@ -187,9 +205,7 @@ impl Desk {
 
     /// Books a fill of ours, once.
     pub(super) fn fill(&mut self, at: Stamp, venue: VenueId, row: &FillRow, out: &mut Vec<Action>) {
-        let by_client = row.client_id.as_deref().and_then(|text| text.parse::<ClientOrderId>().ok());
-        let by_venue = self.orders.by_venue_id(venue, &row.venue_order_id).map(Order::id);
-        let Some(id) = by_venue.or(by_client.filter(|id| id.instance() == self.identity.instance)) else {
+        let Some(id) = self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) else {
             self.tally.foreign_fills += 1;
             return;
         };
@@ -214,9 +230,7 @@ impl Desk {
             return;
         }
         self.book_position(venue, instrument, id, row, out);
-        if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
-            out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));
-        }
+        self.name(id, &row.venue_order_id, out);
         match self.orders.book(at.boot, id, qty) {
             Ok(Some(moved)) => self.moved(at, id, moved.before, moved.after, out),
             Ok(None) => {}
@@ -227,7 +241,8 @@ impl Desk {
         }
         if is_found {
             // The fill shows that the order was there, not that it is gone: ask.
-            self.doubts.raise(id, at.boot, at.boot);
+            let arrives_by = self.orders.get(id).map_or(at.boot, |order| self.arrives_by(order));
+            self.doubts.raise(venue, id, at.boot, arrives_by);
         }
         self.notes.push(Note::Filled { id, instrument, side: row.side, qty, price: row.fill.price });
     }

@@ -176,7 +176,7 @@ impl Desk {
             }
         }
         let asked_at = run.started.boot;
-        self.doubts.list_lacks(Question::Listing, asked_at, |id| shown.contains(&id));
+        self.doubts.list_lacks((venue, Question::Listing), asked_at, at.boot, |id| shown.contains(&id));
         self.doubt_what_is_missing(at, venue, asked_at, &shown);
         let account = &mut self.accounts[usize::from(venue.0)];
         account.n_listings += 1;
@@ -195,7 +195,7 @@ impl Desk {
             .map(|order| (order.id(), self.arrives_by(order)))
             .collect();
         for (id, arrives_by) in missing {
-            self.doubts.raise(id, at.boot, arrives_by.max(at.boot));
+            self.doubts.raise(venue, id, at.boot, arrives_by.max(at.boot));
         }
     }
 
@@ -233,7 +233,8 @@ impl Desk {
         account.fills_complete = Some(started.boot);
         let cursor = account.booked_to.max(Some(complete_to)).unwrap_or(complete_to);
         account.booked_to = Some(cursor);
-        self.doubts.list_lacks(Question::Fills, started.boot, |_| false);
+        // An order that a fill showed is not in doubt any more: booking it settled that.
+        self.doubts.list_lacks((venue, Question::Fills), started.boot, at.boot, |_| false);
         self.orders.forget_trades(venue, cursor.plus_millis(-TRADE_MEMORY_MS));
         let name = self.catalogue.venue(venue).name.clone();
         self.record(Record::Cursor { venue: name, booked_to: cursor }, out);

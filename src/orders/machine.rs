@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::moves::{Move, News, next};
 use crate::domain::ids::{ClientOrderId, TradeId, VenueId, VenueOrderId};
 use crate::domain::money::Lots;
-use crate::domain::order::{Checked, Lsn, OrderKey, OrderState, OrderTerms, StateName};
+use crate::domain::order::{Checked, OrderKey, OrderState, OrderTerms, StateName};
 use crate::domain::time::{Boot, Wall};
 
 /// Ended orders remembered for late news. Older ones are dropped, unless fills of theirs are still owed.
-const ENDED_MAX: usize = 5_000;
+pub(super) const ENDED_MAX: usize = 5_000;
 
 /// An order and all we know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +28,6 @@ pub struct Order {
     pub filled: Lots,
     /// The most the venue said is filled; more than `filled` while a fill is owed to us.
     pub venue_filled: Lots,
-    /// Where its intent is recorded; 0 for an order that is not (found at the venue, or DRY_RUN).
-    pub intent: Lsn,
     /// The risk gate's word for it; only orders of this run have one, and only they can be sent.
     pub checked: Option<Checked>,
     /// When it was handed to the outbox (for a restored order: when it was restored).
@@ -89,6 +87,16 @@ pub enum Refused {
         /// What was said.
         told: VenueOrderId,
     },
+    /// The venue's id of one order, told of another.
+    #[error("order {id} is said to be {told} at the venue, which is order {owner}")]
+    NameTaken {
+        /// The order.
+        id: ClientOrderId,
+        /// What was said.
+        told: VenueOrderId,
+        /// Whose it is.
+        owner: ClientOrderId,
+    },
     /// No such order.
     #[error("order {0} is not known here")]
     NoSuchOrder(ClientOrderId),
@@ -101,6 +109,7 @@ pub struct OrderStateMachine {
     open: BTreeMap<VenueId, BTreeSet<ClientOrderId>>,
     new: BTreeSet<ClientOrderId>,
     by_venue_id: BTreeMap<(VenueId, VenueOrderId), ClientOrderId>,
+    other_names: BTreeMap<ClientOrderId, Vec<VenueOrderId>>,
     ended: VecDeque<ClientOrderId>,
     owed: BTreeSet<ClientOrderId>,
     trades: BTreeMap<VenueId, BTreeMap<TradeId, Wall>>,
@@ -118,10 +127,13 @@ impl OrderStateMachine {
             self.by_venue_id.insert((order.key.venue, venue_order_id.clone()), id);
         }
         self.index(id, order.key.venue, order.state);
-        if order.state.is_terminal() {
-            self.ended.push_back(id);
-        }
+        let has_ended = order.state.is_terminal();
         self.orders.insert(id, order);
+        self.note_owed(id);
+        if has_ended {
+            self.ended.push_back(id);
+            self.forget_oldest();
+        }
         true
     }
 
@@ -133,7 +145,7 @@ impl OrderStateMachine {
         };
         let before = order.state_name();
         let left = order.left();
-        let state = match next(order.state, left, &news, at) {
+        let state = match next(order.state, left, news, at) {
             Move::Refuse => {
                 self.n_refused += 1;
                 return Err(Refused::Illegal { id, state: before, news });
@@ -152,29 +164,33 @@ impl OrderStateMachine {
             self.ended.push_back(id);
             self.forget_oldest();
         }
-        if let News::Created(venue_order_id) = &news {
-            self.name(id, venue_order_id)?;
-        }
         Ok((before != after).then_some(Moved { before, after }))
     }
 
-    /// The venue's id of an order, from any news.
+    /// The venue's id of an order, from any news. The first one stays; news under a second one still finds the order.
+    /// Refused once, because the operator should hear of it.
     pub fn name(&mut self, id: ClientOrderId, told: &VenueOrderId) -> Result<(), Refused> {
         let Some(order) = self.orders.get_mut(&id) else {
+            self.n_refused += 1;
             return Err(Refused::NoSuchOrder(id));
         };
-        match &order.key.venue_order_id {
-            Some(known) if known == told => Ok(()),
-            Some(known) => {
-                self.n_refused += 1;
-                Err(Refused::OtherVenueId { id, known: known.clone(), told: told.clone() })
-            }
-            None => {
-                order.key.venue_order_id = Some(told.clone());
-                self.by_venue_id.insert((order.key.venue, told.clone()), id);
-                Ok(())
-            }
+        let owner = *self.by_venue_id.entry((order.key.venue, told.clone())).or_insert(id);
+        if owner != id {
+            self.n_refused += 1;
+            return Err(Refused::NameTaken { id, told: told.clone(), owner });
         }
+        let known = order.key.venue_order_id.get_or_insert_with(|| told.clone());
+        if known == told {
+            return Ok(());
+        }
+        let known = known.clone();
+        let others = self.other_names.entry(id).or_default();
+        if others.contains(told) {
+            return Ok(());
+        }
+        others.push(told.clone());
+        self.n_refused += 1;
+        Err(Refused::OtherVenueId { id, known, told: told.clone() })
     }
 
     /// Whether this trade is new, and from now on it is not.
@@ -192,6 +208,7 @@ impl OrderStateMachine {
     /// Books a fill on an order: counts it, then moves the state. The caller has claimed the trade.
     pub fn book(&mut self, at: Boot, id: ClientOrderId, qty: Lots) -> Result<Option<Moved>, Refused> {
         let Some(order) = self.orders.get_mut(&id) else {
+            self.n_refused += 1;
             return Err(Refused::NoSuchOrder(id));
         };
         let before = order.state_name();
@@ -211,7 +228,7 @@ impl OrderStateMachine {
         }
     }
 
-    /// The true size of an order that was found by one of its fills.
+    /// The true size of an order that was first known by one of its fills.
     pub fn mend_size(&mut self, id: ClientOrderId, qty: Lots) {
         if let Some(order) = self.orders.get_mut(&id) {
             order.terms.qty = qty;
@@ -301,18 +318,21 @@ impl OrderStateMachine {
     }
 
     fn forget_oldest(&mut self) {
-        if self.ended.len() <= ENDED_MAX {
-            return;
-        }
-        let Some(id) = self.ended.pop_front() else { return };
-        if self.owed.contains(&id) {
-            self.ended.push_back(id);
-            return;
-        }
-        if let Some(order) = self.orders.remove(&id)
-            && let Some(venue_order_id) = order.key.venue_order_id
-        {
-            self.by_venue_id.remove(&(order.key.venue, venue_order_id));
+        // Whatever is kept because fills of it are owed goes to the end of the line, and the next one goes instead.
+        for _ in 0..=self.owed.len() {
+            if self.ended.len() <= ENDED_MAX {
+                return;
+            }
+            let Some(id) = self.ended.pop_front() else { return };
+            if self.owed.contains(&id) {
+                self.ended.push_back(id);
+                continue;
+            }
+            let Some(order) = self.orders.remove(&id) else { continue };
+            let names = self.other_names.remove(&id).unwrap_or_default();
+            for name in names.into_iter().chain(order.key.venue_order_id) {
+                self.by_venue_id.remove(&(order.key.venue, name));
+            }
         }
     }
 }

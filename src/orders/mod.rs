@@ -21,3 +21,6 @@ mod restore;
 pub mod proof;
 pub mod status;
 pub mod sweep;
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,19 @@
 //! that was asked for is never forgotten; a fill fits every state.
 //! Never does: look at anything but state, size and news.
 
-use crate::domain::ids::VenueOrderId;
 use crate::domain::money::Lots;
 use crate::domain::order::{OrderState, Outcome};
 use crate::domain::time::Boot;
 
 /// What can be learnt about an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// Its record is durable and it goes to the outbox.
     HandedOver,
     /// Not one byte of it left.
     EndedUnsent,
     /// The venue took the create.
-    Created(VenueOrderId),
+    Created,
     /// The venue refused the create.
     Rejected,
     /// The create got no answer that proves anything.
@@ -52,7 +51,7 @@ pub enum Move {
 }
 
 /// What an order becomes. `left` is what of it is not filled, a fill in the news included.
-pub fn next(state: OrderState, left: Lots, news: &News, at: Boot) -> Move {
+pub fn next(state: OrderState, left: Lots, news: News, at: Boot) -> Move {
     use Move::{Refuse, Stay, To};
     use OrderState::{Canceling, Done, New, Resting, Sent, Unknown};
     let seen_open = |cancel_asked: bool| To(if cancel_asked { Canceling } else { Resting });
@@ -63,13 +62,14 @@ pub fn next(state: OrderState, left: Lots, news: &News, at: Boot) -> Move {
         (News::EndedUnsent, New | Sent { .. }) => To(Done(Outcome::Canceled)),
         (News::EndedUnsent, Unknown { .. } | Resting | Canceling | Done(_)) => Refuse,
 
-        (News::Created(_), Sent { cancel_asked } | Unknown { cancel_asked, .. }) => seen_open(cancel_asked),
-        (News::Created(_), Resting | Canceling | Done(_)) => Stay,
-        (News::Created(_), New) => Refuse,
+        (News::Created, Sent { cancel_asked } | Unknown { cancel_asked, .. }) => seen_open(cancel_asked),
+        (News::Created, Resting | Canceling | Done(_)) => Stay,
+        (News::Created, New) => Refuse,
 
         (News::Rejected, Sent { .. } | Unknown { .. }) => To(Done(Outcome::Rejected)),
-        (News::Rejected, Done(Outcome::Rejected)) => Stay,
-        (News::Rejected, New | Resting | Canceling | Done(_)) => Refuse,
+        // Some venues push the end of a refused order as a cancel or an expiry, and the push may outrun the answer.
+        (News::Rejected, Done(Outcome::Rejected | Outcome::Canceled | Outcome::Expired)) => Stay,
+        (News::Rejected, New | Resting | Canceling | Done(Outcome::Filled)) => Refuse,
 
         (News::NoAnswer, Sent { cancel_asked }) => To(Unknown { since: at, cancel_asked }),
         (News::NoAnswer, Unknown { .. } | Resting | Canceling | Done(_)) => Stay,
@@ -99,7 +99,7 @@ pub fn next(state: OrderState, left: Lots, news: &News, at: Boot) -> Move {
         (News::SeenCanceling, Canceling | Done(_)) => Stay,
         (News::SeenCanceling, New) => Refuse,
 
-        (News::SeenEnded(outcome), Sent { .. } | Unknown { .. } | Resting | Canceling) => To(Done(*outcome)),
+        (News::SeenEnded(outcome), Sent { .. } | Unknown { .. } | Resting | Canceling) => To(Done(outcome)),
         (News::SeenEnded(_), Done(_)) => Stay,
         (News::SeenEnded(_), New) => Refuse,
 
@@ -114,6 +114,7 @@ pub fn next(state: OrderState, left: Lots, news: &News, at: Boot) -> Move {
         (News::Absent, Unknown { .. }) => To(Done(Outcome::Rejected)),
         (News::Absent, Resting | Canceling) => To(Done(Outcome::Canceled)),
         (News::Absent, Done(_)) => Stay,
+        // While the create is unanswered nobody knows when it left, or whether.
         (News::Absent, New | Sent { .. }) => Refuse,
     }
 }

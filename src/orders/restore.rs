@@ -7,7 +7,7 @@ use super::machine::Order;
 use crate::domain::ids::VenueId;
 use crate::domain::instrument::Catalogue;
 use crate::domain::money::Lots;
-use crate::domain::order::{Lsn, OrderKey, OrderState, Outcome, StateName};
+use crate::domain::order::{OrderKey, OrderState, Outcome, StateName};
 use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::time::Stamp;
 
@@ -86,8 +86,6 @@ impl Desk {
             state,
             filled,
             venue_filled: filled,
-            // Not 0: its size is what we asked for, not what a fill told.
-            intent: Lsn(1),
             checked: None,
             handed_over_at: at.boot,
             changed_at: at.boot,
@@ -95,7 +93,7 @@ impl Desk {
         };
         let (id, arrives_by) = (order.id(), self.arrives_by(&order));
         if matches!(state, OrderState::Unknown { .. }) {
-            self.doubts.raise(id, at.boot, arrives_by);
+            self.doubts.raise(venue, id, at.boot, arrives_by);
         }
         self.orders.insert(order)
     }
