@@ -1,7 +1,9 @@
 //! One integration binary: behaviour across rings, as sentences.
 
 mod agreement;
+mod bomb;
 mod harness;
 mod oracle;
 mod process;
 mod stop;
+mod worlds;

@@ -1,40 +1,894 @@
 //! The ordered stop, on the real machines in virtual time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lastorders::domain::event::SignalName;
-use lastorders::domain::settings::Settings;
-use lastorders::sim::settings::{ladder, quiet};
-use lastorders::sim::world::{ACCOUNT, World};
+use lastorders::domain::event::{Event, SignalName};
+use lastorders::domain::ids::{VenueId, VenueOrderId};
+use lastorders::domain::order::{OrderRow, Side, StateName, VenueStatus};
+use lastorders::domain::settings::{Mode, OnExit, OnStart, Settings};
+use lastorders::domain::stop::StopCause;
+use lastorders::exchange::{AskKind, ErrorCode, Fault, On, Plan};
+use lastorders::shutdown::steps::Step;
+use lastorders::sim::settings::{ladder, quiet, venue};
+use lastorders::sim::world::World;
 
-const MINUTE: Duration = Duration::from_secs(60);
+use crate::worlds::{
+    MINUTE, OURS, SECOND, assert_books, assert_clean_stop, assert_no_create_twice, assert_truth, btc, crowd, decimal,
+    faults, foreign_order, ladder_of, ledger, ledger_mark, n_in_state, n_requests, n_sent, now, open, open_at, report,
+    requests, resting, resting_ten_lots, said, state_on_disk, trade_until_resting, world_at_rest, world_with,
+};
 
-fn resting(n: u32) -> Settings {
-    let mut settings = quiet();
-    settings.strategies = vec![ladder("rungs", "main", n)];
-    settings
-}
-
-/// A world that has traded until all rungs rest, and a while longer.
-fn world_with(n: u32) -> World {
-    let mut world = World::new(resting(n));
-    world.start().unwrap();
-    assert!(
-        world.run_until(MINUTE, |world| world.venues[0].exchange.open_orders(ACCOUNT).len() == n as usize),
-        "{n} orders never rested: {:#?}",
-        world.said
-    );
-    world.run_for(Duration::from_secs(5));
-    world
+fn term(world: &mut World) {
+    world.signal(SignalName::Term);
 }
 
 #[test]
 fn paper_cancels_what_rests_and_proves_it() {
     let mut world = world_with(100);
-    world.signal(SignalName::Term);
-    assert_eq!(world.run_to_verdict(), Some(0), "{:#?}", world.said);
-    assert!(world.venues[0].exchange.open_orders(ACCOUNT).is_empty());
-    let report = world.report().unwrap();
-    assert_eq!((report.orders.found, report.orders.canceled, report.orders.remaining.len()), (100, 100, 0));
-    assert_eq!((report.complete, report.proof.grade.as_str(), report.exit_code), (true, "by_order", 0));
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &resting(100), 0, "paper");
+    assert_eq!((report.orders.found, report.orders.canceled), (100, 100));
+    assert_eq!((report.proof.proved, report.proof.grade.as_str()), (true, "by_order"));
+}
+
+#[test]
+fn dry_run_skips_cancellation_and_says_so() {
+    let mut settings = resting(5);
+    settings.mode = Mode::DryRun;
+    let mut world = World::new(settings);
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| world.desk().is_some_and(|desk| desk.orders.n_new() == 5)));
+    let mark = ledger_mark(&world, 0);
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(0));
+    assert!(world.creates_seen.is_empty());
+    assert_eq!(requests(&world, 0, mark).len(), 0, "nothing is asked of the venue");
+    let report = report(&world);
+    assert_eq!((report.mode.as_str(), report.orders.unsent, report.orders.found), ("DRY_RUN", 5, 0));
+    assert_eq!((report.proof.proved, report.proof.grade.as_str()), (false, "skipped"));
+    for step in ["cancel", "prove"] {
+        let line = report.steps.iter().find(|line| line.name == step).unwrap();
+        assert!(line.ok && line.note.starts_with("skipped"), "{line:?}");
+    }
+}
+
+#[test]
+fn with_nothing_to_cancel_nothing_is_cancelled_and_that_is_proved() {
+    let mut world = world_at_rest(quiet(), 0);
+    let (mark, line) = (ledger_mark(&world, 0), world.said.len());
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &quiet(), 0, "nothing");
+    assert_eq!((report.orders.found, report.orders.canceled, report.proof.proved), (0, 0, true));
+    assert!(said(&world, line).contains(&"No active orders to cancel"));
+    assert_eq!(n_requests(&world, 0, mark, "cancel") + n_requests(&world, 0, mark, "cancel_batch"), 0);
+    assert!(n_requests(&world, 0, mark, "list_open") >= 2, "{:?}", requests(&world, 0, mark));
+}
+
+#[test]
+fn one_order_is_cancelled_by_a_single_call() {
+    let mut world = world_with(1);
+    let (mark, line) = (ledger_mark(&world, 0), world.said.len());
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &resting(1), 0, "one");
+    assert_eq!(n_requests(&world, 0, mark, "cancel"), 1);
+    assert_eq!(n_requests(&world, 0, mark, "cancel_batch"), 0);
+    assert_eq!((report.orders.canceled, report.venues[0].cancel_requests), (1, 1));
+    assert!(said(&world, line).contains(&"Canceled 1 order"));
+}
+
+#[test]
+fn many_orders_are_cancelled_by_batches() {
+    let mut world = world_with(100);
+    let mark = ledger_mark(&world, 0);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &resting(100), 0, "many");
+    assert_eq!(n_requests(&world, 0, mark, "cancel"), 0);
+    assert_eq!(n_requests(&world, 0, mark, "cancel_batch"), 10, "ten orders fit a batch");
+    assert_eq!(report.venues[0].cancel_requests, 10);
+}
+
+#[test]
+fn where_the_venue_has_no_batch_every_order_gets_its_own_cancel() {
+    let mut settings = resting(30);
+    settings.venues[0].sim.batch_cancel_max = 0;
+    let mut world = world_at_rest(settings.clone(), 30);
+    let (mark, line) = (ledger_mark(&world, 0), world.said.len());
+    term(&mut world);
+    assert_clean_stop(&mut world, &settings, 0, "no batch");
+    assert_eq!((n_requests(&world, 0, mark, "cancel"), n_requests(&world, 0, mark, "cancel_batch")), (30, 0));
+    assert!(said(&world, line).contains(&"Canceled 30 orders one by one"));
+}
+
+#[test]
+fn more_orders_than_the_machine_remembers_are_all_counted() {
+    let settings = resting(5_200);
+    let mut world = world_at_rest(settings.clone(), 5_200);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "5,200");
+    assert_eq!((report.orders.found, report.orders.canceled), (5_200, 5_200));
+}
+
+#[test]
+fn the_log_of_a_stop_has_the_words_other_tools_look_for() {
+    let settings = resting_ten_lots(3);
+    let mut world = world_at_rest(settings.clone(), 3);
+    crowd(&mut world, 0, 0, Side::Sell, "40000", "0.004");
+    world.run_for(SECOND);
+    let orders = open(&world);
+    let line = world.said.len();
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "words");
+    let name = |place: usize, left: &str, price: &str, state: &str| {
+        let order = &orders[place];
+        format!("  - BTC-USDT BUY {left} @ {price} (id={}, order_id={}{state})", order.client_id, order.order_id)
+    };
+    let expected = [
+        "SHUTDOWN SIGNAL RECEIVED (SIGTERM) - initiating graceful shutdown".to_owned(),
+        "Step 1/11: Closing the gate for new orders".into(),
+        "Step 2/11: Canceling active orders".into(),
+        "Found 3 active orders to cancel".into(),
+        name(0, "0.006", "40000.0", ", PARTIALLY_FILLED"),
+        name(1, "0.010", "39999.0", ""),
+        name(2, "0.010", "39998.0", ""),
+        "Batch canceled 3 orders".into(),
+        "Step 3/11: Proving that no order is left".into(),
+        "Step 4/11: Flushing StateStore to disk".into(),
+        "StateStore flushed to disk".into(),
+        "Step 5/11: Stopping strategies".into(),
+        "Step 6/11: Closing streams and REST workers".into(),
+        "Step 7/11: Closing the control socket".into(),
+        "Step 8/11: Joining threads".into(),
+        "Step 9/11: Closing the recorder".into(),
+        "Step 10/11: Writing the final report".into(),
+        "Step 11/11: Releasing locks".into(),
+        "GRACEFUL SHUTDOWN COMPLETE".into(),
+        "  Orders canceled: 3".into(),
+        "  Filled meanwhile: 0".into(),
+        "  Cancel errors: 0".into(),
+        "  Orders remaining: 0 (proved by_order)".into(),
+        "  State flushed: true".into(),
+        "  Positions held: BTC-USDT 0.004".into(),
+        format!("  Duration: {}.{:02} s", report.duration_ms / 1000, report.duration_ms % 1000 / 10),
+    ];
+    assert_eq!(said(&world, line), expected);
+}
+
+#[test]
+fn the_report_of_a_stop_is_complete() {
+    let settings = resting_ten_lots(3);
+    let mut world = world_at_rest(settings.clone(), 3);
+    foreign_order(&mut world, 0, "by-hand-1", Side::Buy, "30000", "1");
+    crowd(&mut world, 0, 0, Side::Sell, "40000", "0.004");
+    world.run_for(SECOND);
+    let began = world.stamp().wall;
+    let epoch = world.state().unwrap().epoch;
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "report");
+
+    assert_eq!((report.version, report.complete, report.exit_code), (1, true, 0));
+    assert_eq!((report.instance.as_str(), report.epoch, report.mode.as_str()), ("test", epoch.0, "PAPER"));
+    assert_eq!((report.reason.as_str(), report.signal.as_deref()), ("signal", Some("SIGTERM")));
+    assert_eq!(report.signals_repeated, 0);
+    assert_eq!(report.started_at, began);
+    let lasted_ms = report.finished_at.millis() - began.millis();
+    assert!(lasted_ms.abs_diff(report.duration_ms as i64) <= 1, "{lasted_ms} and {}", report.duration_ms);
+    let names: Vec<_> = report.steps.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names, Step::ALL.map(Step::word), "all eleven, in order");
+    assert!(report.steps.iter().all(|line| line.ok), "{:#?}", report.steps);
+    let spent_ms: u64 = report.steps.iter().map(|line| line.ms).sum();
+    assert!(spent_ms <= report.duration_ms + 11, "no time is counted twice: {:#?}", report.steps);
+
+    assert_eq!(report.venues.len(), 1);
+    let at_venue = &report.venues[0];
+    assert_eq!((at_venue.name.as_str(), at_venue.foreign_orders, at_venue.cancel_requests), ("main", 1, 1));
+    assert_eq!(at_venue.orders, report.orders, "one venue is all there is");
+    let orders = &report.orders;
+    assert_eq!((orders.found, orders.canceled, orders.filled_meanwhile), (3, 3, 0));
+    assert_eq!((orders.cancel_errors, orders.unsent), (0, 0));
+    assert!(orders.kept.is_empty() && orders.remaining.is_empty());
+    for proof in [&report.proof, &at_venue.proof] {
+        assert_eq!((proof.proved, proof.grade.as_str(), proof.listings), (true, "by_order", 2));
+        assert!(proof.at.is_some_and(|at| at >= began) && proof.missing.is_empty());
+    }
+
+    assert!(!report.dead_man_switch.is_empty() && report.pending_jobs.is_empty());
+    assert!(report.tasks.late.is_empty());
+    assert_eq!(report.positions.len(), 1);
+    let held = &report.positions[0];
+    assert_eq!((held.venue.as_str(), &held.symbol, held.qty), ("main", &btc(), decimal("0.004")));
+    assert_eq!(held.notional, held.mark.unwrap().checked_mul(held.qty));
+    assert!(report.state_flushed && report.recorder_flushed);
+    assert_eq!(report.swept_by, "trader");
+
+    let state = state_on_disk(&world, &settings);
+    assert!(state.orders.open.is_empty());
+    assert_eq!(state.orders.recently_closed.len(), 3);
+    assert!(state.orders.recently_closed.iter().all(|order| order.reason == "graceful_shutdown"), "{state:#?}");
+}
+
+#[test]
+fn a_draft_lies_on_disk_from_the_first_step_on_and_does_not_flatter() {
+    let mut world = world_with(4);
+    world.venues[0].exchange.plan(Plan::always(On::AnyAsk, Fault::ServerError)).unwrap();
+    term(&mut world);
+    world.run_for(SECOND);
+    let draft = report(&world);
+    assert_eq!((draft.complete, draft.exit_code, draft.orders.remaining.len()), (false, 3, 4));
+    assert_eq!(draft.steps.len(), 1, "the gate is shut, the orders are being cancelled");
+}
+
+#[test]
+fn an_order_without_an_exchange_id_is_cancelled_all_the_same() {
+    let mut world = World::new(resting(1));
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost)).unwrap();
+    world.venues[0].exchange.plan(Plan::next(On::OrderPush, Fault::LostPush)).unwrap();
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| open(world).len() == 1 && n_sent(world) == 1));
+    let mark = ledger_mark(&world, 0);
+    term(&mut world);
+    world.step(i64::MAX);
+    let nameless = world.desk().unwrap().orders.open().all(|order| order.key.venue_order_id.is_none());
+    assert!(nameless, "it was to have no exchange id");
+    let report = assert_clean_stop(&mut world, &resting(1), 0, "without id");
+    assert_eq!((report.orders.found, report.orders.canceled), (1, 1));
+    assert!(n_requests(&world, 0, mark, "cancel") >= 1);
+}
+
+#[test]
+fn a_failed_cancel_does_not_stop_the_others() {
+    for batch_cancel_max in [0, 10] {
+        let mut settings = resting(25);
+        settings.venues[0].sim.batch_cancel_max = batch_cancel_max;
+        let mut world = world_at_rest(settings.clone(), 25);
+        let stubborn = open(&world)[7].client_id.clone();
+        let plan = Plan::always(On::AnyCancel, Fault::ServerError).for_order(&stubborn);
+        world.venues[0].exchange.plan(plan).unwrap();
+        term(&mut world);
+        world.run_for(10 * SECOND);
+        let left: Vec<_> = open(&world).into_iter().map(|order| order.client_id).collect();
+        // A batch that fails as a whole takes its neighbours along only if nobody asks for them alone.
+        assert_eq!(left, [stubborn.clone()], "batches of {batch_cancel_max}");
+        assert_eq!(world.run_to_verdict(), Some(3));
+        assert_truth(&world, "stubborn");
+        let report = report(&world);
+        assert_eq!((report.orders.canceled, report.orders.remaining.len()), (24, 1));
+        assert!(report.orders.cancel_errors > 3, "{:?}", report.orders);
+        assert!(report.complete && report.state_flushed);
+    }
+}
+
+#[test]
+fn cancels_that_fail_a_few_times_are_asked_again_until_they_work() {
+    let settings = resting(25);
+    let refusals = [ErrorCode::Server, ErrorCode::BadRequest("no".into()), ErrorCode::OrderNotFound];
+    for refusal in refusals {
+        let mut world = world_at_rest(settings.clone(), 25);
+        let plan = Plan::next(On::AnyCancel, Fault::Refused(refusal.clone())).times(5);
+        world.venues[0].exchange.plan(plan).unwrap();
+        term(&mut world);
+        let report = assert_clean_stop(&mut world, &settings, 0, &format!("{refusal:?}"));
+        assert_eq!(report.orders.canceled, 25);
+        assert!(report.orders.cancel_errors >= 5, "{refusal:?}: {:?}", report.orders);
+    }
+}
+
+#[test]
+fn a_venue_that_fails_every_call_still_leads_to_save_report_and_unlock() {
+    let mut world = world_with(12);
+    world.venues[0].exchange.plan(Plan::always(On::AnyAsk, Fault::ServerError)).unwrap();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    assert_truth(&world, "dead venue");
+    let report = report(&world);
+    assert_eq!((report.complete, report.exit_code, report.state_flushed), (true, 3, true));
+    assert_eq!(report.orders.remaining.len(), 12, "every order is named");
+    let names: Vec<_> = report.steps.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names, Step::ALL.map(Step::word));
+    let bad: Vec<_> = report.steps.iter().filter(|line| !line.ok).map(|line| line.name.as_str()).collect();
+    assert_eq!(bad, ["cancel", "prove"]);
+    assert!(report.duration_ms <= 40_000, "{} ms", report.duration_ms);
+    assert!(!report.proof.proved && !report.proof.missing.is_empty());
+    let open_on_disk = state_on_disk(&world, &resting(12)).orders.open;
+    assert_eq!(open_on_disk.len(), 12, "the next start finds them");
+}
+
+#[test]
+fn a_venue_that_never_answers_is_no_proof() {
+    for on in [On::Ask(AskKind::ListOpen), On::Ask(AskKind::ListFills)] {
+        let mut world = world_with(5);
+        world.venues[0].exchange.plan(Plan::always(on, Fault::AnswerLost)).unwrap();
+        term(&mut world);
+        assert_eq!(world.run_to_verdict(), Some(3), "{on:?}");
+        assert_eq!(open(&world).len(), 0, "they are cancelled all the same");
+        let report = report(&world);
+        assert!(!report.proof.proved && !report.proof.missing.is_empty(), "{on:?}: {:?}", report.proof);
+    }
+}
+
+#[test]
+fn a_listing_that_breaks_off_is_not_an_empty_one() {
+    let mut world = world_with(5);
+    world.venues[0].exchange.plan(Plan::always(On::Ask(AskKind::ListOpen), Fault::BrokenListing)).unwrap();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    assert_eq!(report(&world).proof.listings, 0);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_said_and_is_a_failure() {
+    let mut world = world_with(5);
+    world.disk.refuse(true);
+    let line = world.said.len();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(1), "{:#?}", said(&world, line));
+    assert_eq!(open(&world).len(), 0, "cancels need no disk");
+    let lines = said(&world, line);
+    assert!(lines.iter().any(|text| text.contains("StateStore NOT flushed")), "{lines:#?}");
+    assert!(lines.contains(&"  State flushed: false"), "{lines:#?}");
+}
+
+#[test]
+fn a_disk_that_works_again_in_time_saves_the_stop() {
+    let settings = resting(5);
+    let mut world = world_at_rest(settings.clone(), 5);
+    world.disk.refuse(true);
+    world.venues[0].exchange.plan(Plan::next(On::AnyCancel, Fault::ServerError).times(3)).unwrap();
+    term(&mut world);
+    world.run_for(Duration::from_millis(300));
+    world.disk.refuse(false);
+    assert_clean_stop(&mut world, &settings, 0, "disk mended");
+}
+
+#[test]
+fn a_state_that_could_be_written_only_at_the_last_step_counts_as_written() {
+    let settings = resting(5);
+    let mut world = world_at_rest(settings.clone(), 5);
+    world.disk.refuse(true);
+    term(&mut world);
+    assert!(world.run_until(MINUTE, |world| said(world, 0).iter().any(|text| text.contains("NOT flushed"))));
+    world.disk.refuse(false);
+    assert_clean_stop(&mut world, &settings, 0, "second try");
+}
+
+#[test]
+fn residue_outranks_a_disk_that_refuses() {
+    let mut world = world_with(5);
+    world.disk.refuse(true);
+    world.venues[0].exchange.plan(Plan::always(On::AnyCancel, Fault::ServerError)).unwrap();
+    let line = world.said.len();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    let lines = said(&world, line).join("\n");
+    assert_eq!(open(&world).iter().filter(|order| !lines.contains(&order.client_id)).count(), 0, "named in the log");
+}
+
+#[test]
+fn a_refused_transition_does_not_stop_the_clean_up() {
+    let settings = resting(20);
+    let mut world = World::new(settings.clone());
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| open(world).len() >= 10 && n_in_state(world, StateName::New) > 0));
+    let fresh = world.desk().unwrap().orders.new_orders().next().unwrap().id();
+    let resting = world.desk().unwrap().orders.open().next().unwrap().id();
+    // A venue that shows an order nobody sent, and one that renames another.
+    for (id, venue_order_id) in [(fresh, "V900001"), (resting, "V900002")] {
+        let row = OrderRow {
+            symbol: btc(),
+            client_id: Some(id.as_str().to_owned()),
+            venue_order_id: VenueOrderId::new(venue_order_id),
+            side: Side::Buy,
+            price: decimal("40000"),
+            qty: decimal("0.001"),
+            filled: decimal("0"),
+            status: VenueStatus::Open,
+            reason: String::new(),
+        };
+        world.tell(Event::Order(VenueId(0), Box::new(row)));
+    }
+    term(&mut world);
+    world.step(i64::MAX);
+    assert!(world.desk().unwrap().orders.n_refused() >= 1, "{:#?}", world.said);
+    assert_clean_stop(&mut world, &settings, 0, "refused transition");
+}
+
+#[test]
+fn batches_that_fail_in_part_and_answers_in_another_order_are_sorted_out() {
+    let settings = resting(60);
+    let mut world = world_at_rest(settings.clone(), 60);
+    let batch = On::Ask(AskKind::CancelBatch);
+    world.venues[0].exchange.plan(Plan::next(batch, Fault::PartialBatch { failing: None }).times(4)).unwrap();
+    world.venues[0].exchange.plan(Plan::next(batch, Fault::ShuffledBatch).times(4)).unwrap();
+    let mark = ledger_mark(&world, 0);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "partial and shuffled");
+    assert_eq!(report.orders.canceled, 60);
+    assert_eq!(faults(&world, 0, mark).into_iter().collect::<Vec<_>>(), ["partial_batch", "shuffled_batch"]);
+}
+
+#[test]
+fn a_fill_during_the_cancel_is_booked_and_told() {
+    let settings = resting(10);
+    let mut world = world_at_rest(settings.clone(), 10);
+    world.venues[0].exchange.plan(Plan::next(On::AnyCancel, Fault::SlowCancel { by_ms: Some(600) })).unwrap();
+    crowd(&mut world, 0, 300, Side::Sell, "39998", "0.003");
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "fill during cancel");
+    assert_eq!((report.orders.found, report.orders.canceled, report.orders.filled_meanwhile), (10, 7, 3));
+    assert_eq!(report.positions[0].qty, decimal("0.003"));
+}
+
+#[test]
+fn a_fill_whose_news_come_after_the_cancel_is_waited_for_and_booked_once() {
+    for fault in [Fault::DelayedPush { by_ms: 3_000 }, Fault::LostPush, Fault::DuplicatePush] {
+        let settings = resting_ten_lots(3);
+        let mut world = world_at_rest(settings.clone(), 3);
+        world.venues[0].exchange.plan(Plan::always(On::FillPush, fault.clone())).unwrap();
+        crowd(&mut world, 0, 0, Side::Sell, "40000", "0.004");
+        term(&mut world);
+        let report = assert_clean_stop(&mut world, &settings, 0, fault.word());
+        assert_eq!((report.orders.canceled, report.positions[0].qty), (3, decimal("0.004")), "{}", fault.word());
+    }
+}
+
+#[test]
+fn an_order_that_fills_after_the_venue_called_it_cancelled_is_not_forgotten() {
+    let mut settings = resting(4);
+    settings.venues[0].sim.synchronous_cancel = true;
+    let mut world = world_at_rest(settings.clone(), 4);
+    world.venues[0].exchange.plan(Plan::always(On::AnyCancel, Fault::SlowCancel { by_ms: Some(900) })).unwrap();
+    crowd(&mut world, 0, 500, Side::Sell, "40000", "0.001");
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "filled after its cancel");
+    assert_eq!(report.positions[0].qty, decimal("0.001"));
+    let filled = state_on_disk(&world, &settings).orders.recently_closed.into_iter();
+    assert_eq!(filled.filter(|order| order.state == StateName::Filled).count(), 1);
+}
+
+#[test]
+fn a_venue_that_calls_live_orders_cancelled_is_not_believed() {
+    let mut settings = resting(4);
+    settings.venues[0].sim.synchronous_cancel = true;
+    let mut world = world_at_rest(settings, 4);
+    world.venues[0].exchange.plan(Plan::always(On::AnyCancel, Fault::SlowCancel { by_ms: Some(200_000) })).unwrap();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    assert_truth(&world, "cancelled in words only");
+    assert_eq!(report(&world).orders.remaining.len(), 4);
+}
+
+#[test]
+fn a_create_in_flight_at_the_signal_is_cancelled_when_it_lands() {
+    let mut settings = resting(10);
+    settings.venues[0].sim.latency_ms = 50;
+    let mut world = World::new(settings.clone());
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| n_sent(world) == 10 && !world.creates_seen.is_empty()));
+    assert_eq!(open(&world).len(), 0, "none has landed");
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "in flight");
+    assert_eq!(report.proof.grade, "by_listing", "a create left just before");
+    let landed = world.creates_seen.len() as u32;
+    assert!(landed > 0);
+    assert_eq!((report.orders.canceled, report.orders.unsent), (landed, 10 - landed), "{:?}", report.orders);
+}
+
+#[test]
+fn an_unknown_create_that_turns_out_live_after_two_empty_looks_is_caught() {
+    let settings = resting(1);
+    let mut world = World::new(settings.clone());
+    let late = Fault::LateExecution { after_ms: Some(480) };
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Create), late)).unwrap();
+    world.venues[0].exchange.plan(Plan::always(On::OrderPush, Fault::LostPush)).unwrap();
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| !world.creates_seen.is_empty()));
+    term(&mut world);
+    for _ in 0..2 {
+        world.run_for(Duration::from_millis(200));
+        assert_eq!(open(&world).len(), 0, "a listing would be empty");
+        assert!(world.verdict.is_none(), "and prove nothing");
+    }
+    let report = assert_clean_stop(&mut world, &settings, 0, "late");
+    assert_eq!((report.orders.found, report.orders.canceled, report.proof.grade.as_str()), (1, 1, "by_listing"));
+    let kinds: Vec<_> = ledger(&world, 0, 0).iter().map(|line| line["kind"].as_str().unwrap().to_owned()).collect();
+    assert!(kinds.contains(&"executed".to_owned()) && kinds.contains(&"closed".to_owned()));
+}
+
+#[test]
+fn a_create_that_never_reached_the_venue_ends_by_evidence() {
+    let settings = resting(1);
+    let mut world = World::new(settings.clone());
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Create), Fault::ServerError)).unwrap();
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| n_in_state(world, StateName::Unknown) == 1));
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "absent");
+    assert_eq!((report.orders.found, report.orders.canceled), (1, 0));
+    let ended = &state_on_disk(&world, &settings).orders.recently_closed[0];
+    assert_eq!(ended.state, StateName::Rejected);
+}
+
+#[test]
+fn a_create_that_was_new_at_the_gate_is_never_sent() {
+    let settings = resting(20);
+    let mut world = World::new(settings.clone());
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| n_in_state(world, StateName::New) == 10));
+    let fresh: Vec<_> = world.desk().unwrap().orders.new_orders().map(|order| order.id()).collect();
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "new at the gate");
+    assert!(fresh.iter().all(|id| !world.creates_seen.contains_key(id.as_str())));
+    assert_eq!(report.orders.unsent as usize, fresh.len());
+    assert_eq!(report.orders.found as usize, world.creates_seen.len());
+}
+
+#[test]
+fn foreign_orders_are_left_alone_and_counted() {
+    let settings = resting(5);
+    let mut world = world_at_rest(settings.clone(), 5);
+    foreign_order(&mut world, 0, "by-hand-1", Side::Buy, "30000", "1");
+    foreign_order(&mut world, 0, "lo", Side::Sell, "90000", "1");
+    foreign_order(&mut world, 0, "loOTHER00001a000001", Side::Sell, "90001", "1");
+    foreign_order(&mut world, 0, "loothr00001a000001", Side::Sell, "90002", "1");
+    world.run_for(SECOND);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "foreign");
+    let left: Vec<_> = world.venues[0].exchange.open_orders(lastorders::sim::world::ACCOUNT);
+    assert_eq!(left.len(), 4, "{left:#?}");
+    assert_eq!(report.venues[0].foreign_orders, 4, "every order that is not ours counts");
+    assert_eq!(report.orders.canceled, 5);
+}
+
+#[test]
+fn a_panic_in_trade_leads_into_the_same_stop() {
+    let settings = resting_ten_lots(6);
+    let mut world = World::new(settings.clone());
+    let fuse = crate::bomb::Bomb::plant(&mut world, "rungs", 6);
+    world.start().unwrap();
+    trade_until_resting(&mut world, 6);
+    world.run_for(SECOND);
+    // This fill is news of the very cycle that panics.
+    crowd(&mut world, 0, 0, Side::Sell, "40000", "0.004");
+    fuse.light();
+    let report = assert_clean_stop(&mut world, &settings, 1, "panic");
+    assert_eq!((report.reason.as_str(), report.signal), ("core_panic", None));
+    assert_eq!((report.orders.found, report.orders.canceled), (6, 6));
+    assert_eq!(report.proof.grade, "by_listing", "memory is lost, so nobody knows what left when");
+    assert_eq!(report.positions[0].qty, decimal("0.004"));
+}
+
+#[test]
+fn a_panic_while_creates_are_on_their_way_leaves_none_behind() {
+    for latency_ms in [0, 20, 100] {
+        for n_seen in [1, 2, 5] {
+            let mut settings = resting(12);
+            settings.venues[0].sim.latency_ms = latency_ms;
+            let mut world = World::new(settings.clone());
+            let fuse = crate::bomb::Bomb::plant(&mut world, "rungs", 12);
+            world.start().unwrap();
+            assert!(world.run_until(MINUTE, |world| world.creates_seen.len() >= n_seen));
+            fuse.light();
+            assert_clean_stop(&mut world, &settings, 1, &format!("{latency_ms} ms, {n_seen} seen"));
+        }
+    }
+}
+
+fn two_venues() -> Settings {
+    let mut settings = quiet();
+    settings.venues = vec![venue("main"), venue("other")];
+    settings.strategies = vec![ladder("here", "main", 10), ladder("there", "other", 10)];
+    settings
+}
+
+#[test]
+fn two_venues_are_both_cancelled_and_proved() {
+    let mut world = world_at_rest(two_venues(), 10);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &two_venues(), 0, "two");
+    assert_eq!(report.orders.canceled, 20);
+    assert!(report.venues.iter().all(|at_venue| at_venue.proof.proved && at_venue.orders.canceled == 10));
+}
+
+#[test]
+fn a_dead_venue_does_not_keep_a_healthy_one_waiting() {
+    let mut world = world_at_rest(two_venues(), 10);
+    world.venues[1].exchange.plan(Plan::always(On::AnyAsk, Fault::ServerError)).unwrap();
+    let began = world.stamp().wall;
+    term(&mut world);
+    world.run_for(SECOND);
+    assert_eq!((open_at(&world, 0).len(), open_at(&world, 1).len()), (0, 10));
+    assert_eq!(world.run_to_verdict(), Some(3));
+    assert_truth(&world, "one dead");
+    let report = report(&world);
+    let (healthy, dead) = (&report.venues[0], &report.venues[1]);
+    assert_eq!((healthy.proof.proved, healthy.proof.grade.as_str()), (true, "by_order"));
+    let proved_after_ms = healthy.proof.at.unwrap().millis() - began.millis();
+    assert!(proved_after_ms < 1_000, "proved after {proved_after_ms} ms");
+    assert_eq!((dead.proof.proved, dead.orders.remaining.len(), healthy.orders.remaining.len()), (false, 10, 0));
+    assert!(report.orders.remaining.iter().all(|line| line.venue == "other"));
+    assert!(!report.proof.proved);
+}
+
+/// Ends with these signals, so many milliseconds apart, at a venue that is dead. Gives how long it took, in seconds.
+fn impatient(signals: &[(u64, SignalName)]) -> (u64, World) {
+    let mut world = world_with(3);
+    world.venues[0].exchange.plan(Plan::always(On::AnyAsk, Fault::ServerError)).unwrap();
+    for (after_ms, signal) in signals {
+        world.run_for(Duration::from_millis(*after_ms));
+        world.signal(*signal);
+    }
+    assert_eq!(world.run_to_verdict(), Some(3));
+    assert_truth(&world, "impatient");
+    (report(&world).duration_ms / 1000, world)
+}
+
+#[test]
+fn repeated_sigterm_is_counted_and_changes_nothing() {
+    let one = impatient(&[(0, SignalName::Term)]).0;
+    let signals: Vec<_> = (0..8).map(|_| (1_500, SignalName::Term)).collect();
+    let (many, world) = impatient(&signals);
+    assert_eq!(many, one);
+    assert_eq!(report(&world).signals_repeated, 7);
+    assert_eq!(report(&world).signal.as_deref(), Some("SIGTERM"));
+}
+
+#[test]
+fn a_second_sigint_tells_what_is_open_and_a_third_hurries() {
+    use SignalName::{Int, Term};
+    let patient = impatient(&[(0, Int)]).0;
+    let (seconds, world) = impatient(&[(0, Int), (2_000, Int)]);
+    assert_eq!(seconds, patient, "the second one only asks");
+    let lines = said(&world, 0);
+    let asked = lines.iter().position(|text| text.starts_with("Still stopping, at most 38 s left")).unwrap();
+    assert!(lines[asked + 1..asked + 4].iter().all(|text| text.contains(OURS)), "{:#?}", &lines[asked..]);
+    for (signals, at_most_s) in [
+        (vec![(0, Int), (2_000, Int), (2_000, Int)], 12),
+        (vec![(0, Term), (2_000, Int), (2_000, Int)], 12),
+        (vec![(0, Int), (2_000, Int), (1_500, Int), (1_500, Int), (1_500, Int)], 14),
+    ] {
+        let (seconds, _) = impatient(&signals);
+        assert!(seconds <= at_most_s, "{signals:?}: {seconds} s");
+        assert!(seconds >= 4 + 3, "{signals:?}: a last round is given its time, {seconds} s");
+    }
+    let (seconds, _) = impatient(&[(0, Int), (2_000, Int), (11_000, Int)]);
+    assert_eq!(seconds, patient, "two that lie further apart do not add up");
+}
+
+#[test]
+fn a_restart_is_a_whole_stop_with_its_own_code() {
+    let mut world = world_with(5);
+    world.stop(StopCause::Restart);
+    let report = assert_clean_stop(&mut world, &resting(5), 75, "restart");
+    assert_eq!((report.reason.as_str(), report.orders.canceled), ("restart", 5));
+    world.start().unwrap();
+    trade_until_resting(&mut world, 5);
+}
+
+#[test]
+fn a_signal_during_a_restart_makes_it_a_stop() {
+    let settings = resting(5);
+    let mut world = world_at_rest(settings.clone(), 5);
+    world.stop(StopCause::Restart);
+    world.step(i64::MAX);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "restart, then SIGTERM");
+    assert_eq!((report.reason.as_str(), report.signals_repeated), ("signal", 1));
+}
+
+#[test]
+fn news_between_the_save_and_the_report_do_not_spoil_either() {
+    // Answers of the proof may still be on their way when the state is saved: they are recorded, the state is saved
+    // again, and the report tells of that second save.
+    let settings = resting(3);
+    for after_steps in 0..12 {
+        let mut world = world_at_rest(settings.clone(), 3);
+        term(&mut world);
+        let saved = |world: &World| said(world, 0).contains(&"StateStore flushed to disk");
+        assert!(world.run_until(MINUTE, saved));
+        for _ in 0..after_steps {
+            world.step(i64::MAX);
+        }
+        let row = lastorders::domain::order::FillRow {
+            symbol: btc(),
+            client_id: None,
+            venue_order_id: VenueOrderId::new("V1"),
+            side: Side::Buy,
+            fill: lastorders::domain::order::Fill {
+                trade_id: lastorders::domain::ids::TradeId::new("T-late"),
+                price: decimal("40000"),
+                qty: decimal("0.001"),
+                fee: decimal("0"),
+                fee_asset: "USDT".into(),
+                maker: true,
+                at: world.stamp().wall,
+            },
+        };
+        world.tell(Event::Fill(VenueId(0), Box::new(row)));
+        assert_eq!(world.run_to_verdict(), Some(0), "after {after_steps} steps: {:#?}", world.said);
+        let report = report(&world);
+        assert_eq!((report.complete, report.state_flushed, report.exit_code), (true, true, 0), "{after_steps}");
+    }
+}
+
+fn kept(n: u32) -> Settings {
+    let mut settings = resting(n);
+    settings.shutdown.on_exit = OnExit::Keep;
+    settings.start.on_start = OnStart::Adopt;
+    settings
+}
+
+#[test]
+fn kept_orders_are_named_and_adopted_by_the_next_start() {
+    let settings = kept(8);
+    let mut world = world_at_rest(settings.clone(), 8);
+    let before: BTreeSet<_> = open(&world).into_iter().map(|order| order.client_id).collect();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(0));
+    let report = report(&world);
+    let named: BTreeSet<_> =
+        report.orders.kept.iter().map(|line| line.client_order_id.as_str().to_owned()).collect();
+    assert_eq!((&named, report.orders.canceled, report.orders.remaining.len()), (&before, 0, 0));
+    assert!(world.verdict.as_ref().unwrap().summary.contains("8 kept by policy"));
+
+    let n_created = world.creates_seen.len();
+    world.start().unwrap();
+    world.run_for(10 * SECOND);
+    let after: BTreeSet<_> = open(&world).into_iter().map(|order| order.client_id).collect();
+    assert_eq!((after, world.creates_seen.len()), (before, n_created), "the same orders, and no new ones");
+    world.settings_mut().shutdown.on_exit = OnExit::Cancel;
+    world.kill();
+    world.settings_mut().start.on_start = OnStart::Cancel;
+    world.start().unwrap();
+    trade_until_resting(&mut world, 8);
+    assert_books(&world, &settings, "kept");
+}
+
+#[test]
+fn orders_whose_strategy_is_gone_are_cancelled_not_adopted() {
+    let settings = kept(8);
+    let mut world = world_at_rest(settings, 8);
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(0));
+    world.settings_mut().strategies = vec![ladder_of("newcomer", "main", 2, "0.002")];
+    world.start().unwrap();
+    trade_until_resting(&mut world, 2);
+    world.run_for(10 * SECOND);
+    let left = open(&world);
+    assert!(left.len() == 2 && left.iter().all(|order| order.qty == decimal("0.002")), "{left:#?}");
+    assert!(left.iter().all(|order| !order.client_id.contains('a') || &order.client_id[11..12] == "b"), "{left:#?}");
+}
+
+#[test]
+fn keeping_orders_still_settles_the_unknown_ones() {
+    let settings = kept(3);
+    let mut world = World::new(settings.clone());
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost)).unwrap();
+    world.venues[0].exchange.plan(Plan::next(On::OrderPush, Fault::LostPush)).unwrap();
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| n_in_state(world, StateName::Unknown) == 1));
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(0));
+    let report = report(&world);
+    assert_eq!((report.orders.kept.len(), open(&world).len()), (3, 3));
+    assert!(report.orders.kept.iter().all(|line| line.state == StateName::Open), "{:#?}", report.orders.kept);
+}
+
+#[test]
+fn an_unknown_order_that_cannot_be_settled_is_not_kept_but_residue() {
+    let settings = kept(3);
+    let mut world = World::new(settings);
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost)).unwrap();
+    world.venues[0].exchange.plan(Plan::next(On::OrderPush, Fault::LostPush)).unwrap();
+    world.start().unwrap();
+    assert!(world.run_until(MINUTE, |world| !world.creates_seen.is_empty()));
+    world.venues[0].exchange.plan(Plan::always(On::AnyAsk, Fault::ServerError)).unwrap();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    let report = report(&world);
+    assert!(!report.orders.remaining.is_empty());
+    assert!(report.orders.remaining.iter().all(|line| line.state == StateName::Unknown), "{report:#?}");
+}
+
+#[test]
+fn a_stop_at_every_moment_of_a_start_leaves_nothing() {
+    for latency_ms in [0, 3] {
+        let mut settings = resting(15);
+        settings.venues[0].sim.latency_ms = latency_ms;
+        let mut n_while_starting = 0;
+        for n_steps in 0..60 {
+            let mut world = world_at_rest(settings.clone(), 15);
+            world.kill();
+            world.start().unwrap();
+            for _ in 0..n_steps {
+                world.step(i64::MAX);
+            }
+            let was_trading = world.machine().unwrap().is_trading();
+            n_while_starting += u32::from(!was_trading);
+            term(&mut world);
+            assert_clean_stop(&mut world, &settings, 0, &format!("latency {latency_ms}, after {n_steps} steps"));
+        }
+        assert!(n_while_starting >= 10, "only {n_while_starting} moments lay in the start");
+    }
+}
+
+#[test]
+fn a_stop_at_every_moment_of_the_first_orders_leaves_nothing() {
+    let mut states = BTreeSet::new();
+    for latency_ms in [0, 7] {
+        let mut settings = resting(25);
+        settings.venues[0].sim.latency_ms = latency_ms;
+        for n_steps in (0..90).step_by(3) {
+            let mut world = World::new(settings.clone());
+            world.start().unwrap();
+            for _ in 0..n_steps {
+                world.step(i64::MAX);
+            }
+            let desk = world.desk().unwrap();
+            states.extend(desk.orders.new_orders().chain(desk.orders.open()).map(|order| order.state_name()));
+            term(&mut world);
+            let told = format!("latency {latency_ms}, after {n_steps} steps");
+            let report = assert_clean_stop(&mut world, &settings, 0, &told);
+            let landed = world.creates_seen.len() as u32;
+            assert_eq!(report.orders.found, landed, "{told}: {:?}", report.orders);
+        }
+    }
+    assert!(states.len() >= 3, "{states:?}");
+}
+
+#[test]
+fn a_cancel_budget_of_the_venue_is_kept_and_every_order_goes() {
+    let mut settings = resting(60);
+    settings.venues[0].sim.cancels_per_second = 10;
+    let mut world = world_at_rest(settings.clone(), 60);
+    term(&mut world);
+    let report = assert_clean_stop(&mut world, &settings, 0, "slow venue");
+    assert_eq!(report.orders.canceled, 60);
+    assert!(report.duration_ms >= 4_900, "60 orders at 10 a second, 10 at once: {} ms", report.duration_ms);
+    assert_eq!(report.orders.cancel_errors, 0, "asked no faster than allowed");
+}
+
+#[test]
+fn a_ban_is_waited_out_if_there_is_time_and_told_if_not() {
+    for (wait_ms, code) in [(8_000, 0), (120_000, 3)] {
+        let settings = resting(10);
+        let mut world = world_at_rest(settings.clone(), 10);
+        let ban = Fault::RateLimited { retry_after_ms: wait_ms };
+        world.venues[0].exchange.plan(Plan::next(On::AnyCancel, ban)).unwrap();
+        let mark = ledger_mark(&world, 0);
+        term(&mut world);
+        assert_eq!(world.run_to_verdict(), Some(code), "{wait_ms}");
+        assert_truth(&world, "ban");
+        if code == 3 {
+            assert_eq!(n_requests(&world, 0, mark, "cancel_batch"), 1, "nothing is asked of a venue that bans us");
+        }
+    }
+}
+
+#[test]
+fn a_stop_ends_by_its_one_deadline_whatever_fails() {
+    let ways: [&[(On, Fault)]; 4] = [
+        &[(On::AnyAsk, Fault::AnswerLost)],
+        &[(On::AnyAsk, Fault::ServerError)],
+        &[(On::AnyCancel, Fault::NotFound), (On::Ask(AskKind::Query), Fault::NotFound)],
+        &[(On::AnyPush, Fault::LostPush), (On::Ask(AskKind::ListOpen), Fault::StaleListing { by_ms: Some(60_000) })],
+    ];
+    for (number, faults) in ways.into_iter().enumerate() {
+        for (cancel_s, recorder_s) in [(30, 10), (5, 2)] {
+            let mut settings = resting(10);
+            settings.shutdown.cancel_timeout_s = cancel_s;
+            settings.shutdown.recorder_timeout_s = recorder_s;
+            let mut world = world_at_rest(settings, 10);
+            for (on, fault) in faults {
+                let _ = world.venues[0].exchange.plan(Plan::always(*on, fault.clone()));
+            }
+            term(&mut world);
+            assert!(world.run_to_verdict().is_some(), "way {number}: it never ended");
+            let report = report(&world);
+            let limit_ms = u64::from(cancel_s + recorder_s) * 1_000;
+            assert!(report.duration_ms <= limit_ms, "way {number}: {} ms of {limit_ms}", report.duration_ms);
+            assert_truth(&world, &format!("way {number}"));
+            assert_no_create_twice(&world, "deadline");
+        }
+    }
+    let _ = now;
 }
