@@ -4,4 +4,5 @@ mod agreement;
 mod harness;
 mod oracle;
 mod process;
+mod review;
 mod stop;
