@@ -5,5 +5,6 @@ mod bomb;
 mod harness;
 mod oracle;
 mod process;
+mod review;
 mod stop;
 mod worlds;
