@@ -138,7 +138,7 @@ impl Desk {
         if !order.state.is_open() {
             // It has ended meanwhile (filled, or never sent): its cancel can only tell how much was filled.
             if let Answered::Done(Facts::CancelTaken { filled }) = answered {
-                self.note_filled(id, filled);
+                self.note_filled(at, id, filled);
             }
             return;
         }
