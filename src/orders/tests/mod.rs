@@ -1,6 +1,7 @@
 //! What `orders` promises, tried from outside.
 
 mod bench;
+mod books;
 mod cancels;
 mod creates;
 mod machine;
