@@ -6,3 +6,5 @@ mod cancels;
 mod creates;
 mod machine;
 mod moves;
+mod random;
+mod sweep;
