@@ -25,7 +25,8 @@ pub enum Record {
     },
     /// An order is intended. Written before it may leave.
     Intent(Intent),
-    /// An order of ours that the journal did not know was found at the venue.
+    /// An order of ours that the journal did not know was found at the venue, or its true size was: one that is first
+    /// known by a fill is found again with the size the venue shows.
     Found(Intent),
     /// An order changed its state.
     Moved(Moved),

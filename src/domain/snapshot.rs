@@ -153,7 +153,7 @@ impl State {
         match record {
             Record::Epoch { epoch, .. } => self.epoch = self.epoch.max(*epoch),
             Record::Intent(intent) => self.open(intent, StateName::New),
-            Record::Found(intent) => self.open(intent, StateName::Unknown),
+            Record::Found(intent) => self.found(intent),
             Record::Moved(moved) => self.moved(moved),
             Record::Fill { client_id, venue, symbol, side, base, quote, fill } => {
                 self.fill(*client_id, venue, symbol, *side, (base, quote), fill);
@@ -192,6 +192,14 @@ impl State {
         }
     }
 
+    /// An order that nobody knew, or the true size of one that only a fill had told of.
+    fn found(&mut self, intent: &Intent) {
+        match self.orders.known(intent.client_id) {
+            Some(order) => order.qty = intent.qty,
+            None => self.open(intent, StateName::Unknown),
+        }
+    }
+
     fn moved(&mut self, moved: &Moved) {
         if let Some(order) = self.orders.open.get_mut(&moved.client_id) {
             order.take(moved);
@@ -207,6 +215,8 @@ impl State {
         match self.orders.recently_closed.iter_mut().rev().find(|order| order.client_id == moved.client_id) {
             // A late fill turns CANCELED into FILLED; nothing else moves an ended order.
             Some(order) if moved.state.is_terminal() => order.take(moved),
+            // It ended so long ago that the file has dropped it; the desk remembers more of them.
+            None if moved.state.is_terminal() => {}
             _ => self.misfits += 1,
         }
     }
@@ -227,12 +237,7 @@ impl State {
         }
         let position = account.positions.entry(symbol.clone()).or_default();
         let booked = position.book(side, fill, assets.0, assets.1).is_ok();
-        let closed = &mut self.orders.recently_closed;
-        let order = match self.orders.open.get_mut(&client_id) {
-            Some(order) => Some(order),
-            None => closed.iter_mut().rev().find(|order| order.client_id == client_id),
-        };
-        if let Some(order) = order {
+        if let Some(order) = self.orders.known(client_id) {
             order.filled = order.filled.checked_add(fill.qty).unwrap_or(order.filled);
             if order.state == StateName::Open {
                 order.state = StateName::PartiallyFilled;
@@ -240,6 +245,15 @@ impl State {
         }
         if !booked {
             self.misfits += 1;
+        }
+    }
+}
+
+impl SavedOrders {
+    fn known(&mut self, id: ClientOrderId) -> Option<&mut SavedOrder> {
+        match self.open.get_mut(&id) {
+            Some(order) => Some(order),
+            None => self.recently_closed.iter_mut().rev().find(|order| order.client_id == id),
         }
     }
 }

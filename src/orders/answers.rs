@@ -28,9 +28,9 @@ impl Desk {
             About::Create(id) => self.create_answered(at, venue, id, answer, out),
             About::Cancel(id) => self.cancel_answered(at, id, answer.answered, false, out),
             About::CancelBatch(ids) => self.batch_answered(at, &ids, answer.answered, out),
-            About::Ghost(key) => match answer.answered {
+            About::Ghost(id) => match answer.answered {
                 Answered::Done(_) => {}
-                other => self.notes.push(Note::CancelFailed(key.client_id, word_of(&other))),
+                other => self.notes.push(Note::CancelFailed(id, word_of(&other))),
             },
             About::Query(id) => self.query_answered(at, venue, id, (Question::Query, asked_at), answer.answered, out),
             About::History(id) => {

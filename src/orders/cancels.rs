@@ -46,13 +46,14 @@ pub(super) struct Due {
 }
 
 impl Cancels {
-    /// Wants an order cancelled. Nothing changes when that is wanted already.
-    pub(super) fn want(&mut self, id: ClientOrderId, rank: Rank, at: Boot) {
+    /// Wants an order cancelled. `false`, and nothing changes, when that is wanted already.
+    pub(super) fn want(&mut self, id: ClientOrderId, rank: Rank, at: Boot) -> bool {
         if self.wanted.contains_key(&id) {
-            return;
+            return false;
         }
         self.wanted.insert(id, Try { rank, next_at: at, n_tries: 0, on_its_way: None, alone: false });
         self.queue.insert((at, rank, id));
+        true
     }
 
     /// Whether its cancel is wanted.
@@ -60,11 +61,11 @@ impl Cancels {
         self.wanted.contains_key(&id)
     }
 
-    /// The order has ended.
-    pub(super) fn settle(&mut self, id: ClientOrderId) {
-        if let Some(gone) = self.wanted.remove(&id) {
-            self.queue.remove(&(gone.next_at, gone.rank, id));
-        }
+    /// The order has ended. Whether its cancel was wanted.
+    pub(super) fn settle(&mut self, id: ClientOrderId) -> bool {
+        let Some(gone) = self.wanted.remove(&id) else { return false };
+        self.queue.remove(&(gone.next_at, gone.rank, id));
+        true
     }
 
     /// Everything that is due, nearest to the market first. Each must be answered with `sent` or `again_after`.

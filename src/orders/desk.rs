@@ -90,7 +90,7 @@ pub(super) enum About {
     Create(ClientOrderId),
     Cancel(ClientOrderId),
     CancelBatch(Vec<ClientOrderId>),
-    Ghost(OrderKey),
+    Ghost(ClientOrderId),
     Query(ClientOrderId),
     History(ClientOrderId),
     ListOpen,
@@ -253,7 +253,9 @@ impl Desk {
         match order.state {
             OrderState::New => self.news(at, id, News::EndedUnsent, "cancelled before it was sent", out),
             state if state.is_open() => {
-                self.cancels.want(id, rank, at.boot);
+                if self.cancels.want(id, rank, at.boot) {
+                    self.accounts[usize::from(order.key.venue.0)].n_cancels_wanted += 1;
+                }
                 self.news(at, id, News::CancelAsked, "", out);
             }
             _ => {}
@@ -265,11 +267,9 @@ impl Desk {
         self.cancels.wants(id)
     }
 
-    /// Cancels an order a listing shows though we believe it ended: the list may be late, or we are wrong.
-    pub fn cancel_ghost(&mut self, at: Stamp, key: OrderKey, out: &mut Vec<Action>) {
-        let venue = key.venue;
-        self.tally.cancel_requests += 1;
-        self.send(at, venue, Call::Cancel(key.clone()), About::Ghost(key), Boot::NEVER, out);
+    /// Whether the cancel of every order of a venue that may rest is wanted already. Costs the same for any number.
+    pub fn wants_all_cancelled(&self, venue: VenueId) -> bool {
+        self.account(venue).n_cancels_wanted == self.orders.n_open_at(venue)
     }
 
     /// Raises nothing any more: `NEW` orders end unsent, and so will every queued create when the runtime hands it back.
@@ -454,7 +454,9 @@ impl Desk {
         self.notes.push(Note::Moved { id, before, after });
         match state {
             OrderState::Done(_) => {
-                self.cancels.settle(id);
+                if self.cancels.settle(id) {
+                    self.accounts[usize::from(venue.0)].n_cancels_wanted -= 1;
+                }
                 self.doubts.settle(id);
             }
             OrderState::Unknown { .. } => self.doubts.raise(venue, id, at.boot, arrives_by),

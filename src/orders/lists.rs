@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::desk::{About, Desk, Note};
 use super::doubts::Question;
-use crate::domain::action::Action;
+use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, Instance, VenueId, VenueOrderId};
 use crate::domain::money::Decimal;
-use crate::domain::order::{FillRow, OrderRow, OrderState, VenueStatus};
+use crate::domain::order::{FillRow, OrderKey, OrderRow, OrderState, VenueStatus};
 use crate::domain::record::Record;
 use crate::domain::request::{Call, Page};
 use crate::domain::snapshot::TRADE_MEMORY_MS;
@@ -61,6 +61,7 @@ pub struct Account {
     pub(super) last_create_left: Option<Boot>,
     pub(super) n_creates_on_their_way: u32,
     pub(super) n_cancel_requests: u32,
+    pub(super) n_cancels_wanted: usize,
     pub(super) balances: BTreeMap<String, Decimal>,
 }
 
@@ -161,27 +162,59 @@ impl Desk {
             n_foreign: 0,
             strangers: BTreeMap::new(),
         };
+        let asked_at = run.started.boot;
         let mut shown = BTreeSet::new();
         for row in run.rows.values() {
-            match row.our_id() {
-                Some(id) if id.instance() == self.identity.instance => {
-                    self.see(at, venue, row, out);
-                    shown.insert(id);
-                    if !matches!(row.status, VenueStatus::Ended(_)) {
-                        listed.ours.insert(id);
-                    }
+            let Some(id) = self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) else {
+                match row.our_id() {
+                    Some(id) => listed.strangers.entry(id.instance()).or_default().push(id.as_str().to_owned()),
+                    None => listed.n_foreign += 1,
                 }
-                Some(id) => listed.strangers.entry(id.instance()).or_default().push(id.as_str().to_owned()),
-                None => listed.n_foreign += 1,
+                continue;
+            };
+            let had_ended = self.had_ended_before(id, asked_at);
+            self.see(at, venue, row, out);
+            shown.insert(id);
+            if !matches!(row.status, VenueStatus::Ended(_)) {
+                listed.ours.insert(id);
+                if had_ended || self.orders.get(id).is_none() {
+                    self.cancel_ghost(at, venue, id, row, out);
+                }
             }
         }
-        let asked_at = run.started.boot;
         self.doubts.list_lacks((venue, Question::Listing), asked_at, at.boot, |id| shown.contains(&id));
         self.doubt_what_is_missing(at, venue, asked_at, &shown);
         let account = &mut self.accounts[usize::from(venue.0)];
         account.n_listings += 1;
         account.last_listed = Some(listed);
         self.notes.push(Note::Listed(venue));
+    }
+
+    /// Whether an order had ended for longer than a list can be behind when that list was asked for.
+    fn had_ended_before(&self, id: ClientOrderId, asked_at: Boot) -> bool {
+        self.orders.get(id).filter(|order| order.state.is_terminal()).is_some_and(|order| {
+            let lag = self.catalogue.venue(order.key.venue).traits.lag;
+            order.changed_at.after(lag) < asked_at
+        })
+    }
+
+    /// Cancels an order of ours that a listing shows though we believe it ended, or cannot keep books of it. It stays
+    /// ended here; each listing that shows it leads to another cancel.
+    fn cancel_ghost(&mut self, at: Stamp, venue: VenueId, id: ClientOrderId, row: &OrderRow, out: &mut Vec<Action>) {
+        let belief = self.orders.get(id).map_or("not on our books", |order| order.state_name().word());
+        out.push(Action::Say(
+            Level::Error,
+            format!("The venue lists {id} as open, which is {belief} here: it is cancelled. Compare with the venue"),
+        ));
+        let key = OrderKey {
+            venue,
+            symbol: row.symbol.clone(),
+            client_id: id,
+            venue_order_id: Some(row.venue_order_id.clone()),
+        };
+        self.tally.cancel_requests += 1;
+        self.accounts[usize::from(venue.0)].n_cancel_requests += 1;
+        self.send(at, venue, Call::Cancel(key), About::Ghost(id), Boot::NEVER, out);
     }
 
     /// Orders we believe on the book and the listing lacks: something happened to them that we did not hear.

@@ -32,7 +32,7 @@ pub struct Order {
     pub checked: Option<Checked>,
     /// When it was handed to the outbox (for a restored order: when it was restored).
     pub handed_over_at: Boot,
-    /// When anything was last learnt of it.
+    /// When anything was last learnt of it; for an ended order: when it ended as it stands.
     pub changed_at: Boot,
     /// Why it ended, in words.
     pub reason: String,
@@ -153,8 +153,11 @@ impl OrderStateMachine {
             Move::Stay => order.state,
             Move::To(state) => state,
         };
+        // What repeats the end of an ended order is no news of it.
+        if !before.is_terminal() || order.state != state {
+            order.changed_at = at;
+        }
         order.state = state;
-        order.changed_at = at;
         if news == News::HandedOver {
             order.handed_over_at = at;
         }

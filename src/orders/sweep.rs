@@ -12,7 +12,6 @@ use super::machine::Order;
 use super::proof::{Grade, Missing, Proof};
 use crate::domain::action::Action;
 use crate::domain::ids::{ClientOrderId, VenueId};
-use crate::domain::order::OrderKey;
 use crate::domain::time::{Boot, Stamp};
 
 /// Who asks for it, and so how far a create may still be on its way.
@@ -83,7 +82,7 @@ impl Sweep {
             return Progress::Proved(proof);
         }
         self.want_cancels(at, desk, out);
-        self.judge_listing(at, desk, out);
+        self.judge_listing(desk);
         if desk.orders.n_open_at(self.venue) > 0 || desk.account(self.venue).n_creates_on_their_way() > 0 {
             self.all_ended_at = None;
             self.first_clean = None;
@@ -125,14 +124,16 @@ impl Sweep {
     }
 
     fn want_cancels(&self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {
-        let unwanted: Vec<_> = desk
-            .orders
-            .open_at(self.venue)
-            .filter(|order| !desk.wants_cancel(order.id()))
-            .map(|order| (order.id(), desk.cancel_rank(order)))
-            .collect();
-        for (id, rank) in unwanted {
-            desk.cancel(at, id, rank, out);
+        if !desk.wants_all_cancelled(self.venue) {
+            let unwanted: Vec<_> = desk
+                .orders
+                .open_at(self.venue)
+                .filter(|order| !desk.wants_cancel(order.id()))
+                .map(|order| (order.id(), desk.cancel_rank(order)))
+                .collect();
+            for (id, rank) in unwanted {
+                desk.cancel(at, id, rank, out);
+            }
         }
         let never_left: Vec<_> =
             desk.orders.new_orders().filter(|order| order.key.venue == self.venue).map(Order::id).collect();
@@ -141,8 +142,8 @@ impl Sweep {
         }
     }
 
-    /// A listing that came in since the last pass: clean, or the count starts again and what it shows is cancelled.
-    fn judge_listing(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {
+    /// A listing that came in since the last pass: clean, or the count starts again.
+    fn judge_listing(&mut self, desk: &Desk) {
         let n_listings = desk.account(self.venue).n_listings();
         let Some(listed) = desk.account(self.venue).last_listed().filter(|_| n_listings > self.n_judged) else {
             return;
@@ -154,17 +155,8 @@ impl Sweep {
         let finished = listed.finished;
         self.listed = listed.ours.clone();
         if !self.listed.is_empty() {
+            // The desk cancels what it shows though we believe it ended, once the list can no longer be late.
             self.first_clean = None;
-            let ghosts: Vec<OrderKey> = self
-                .listed
-                .iter()
-                .filter_map(|id| desk.orders.get(*id))
-                .filter(|order| order.state.is_terminal())
-                .map(|order| order.key.clone())
-                .collect();
-            for key in ghosts {
-                desk.cancel_ghost(at, key, out);
-            }
             return;
         }
         let counts = self.all_ended_at.is_some_and(|ended| listed.started.boot >= ended)

@@ -100,7 +100,7 @@ pub(super) fn strange_id(sequence: u32) -> ClientOrderId {
 
 /// What the venue calls an order of ours.
 pub(super) fn venue_id(id: ClientOrderId) -> VenueOrderId {
-    VenueOrderId::new(&format!("v-{}", &id.as_str()[6..]))
+    VenueOrderId::new(&format!("v-{}", &id.as_str()[2..]))
 }
 
 /// An order as the venue shows it, `filled` lots of it traded.
@@ -372,7 +372,13 @@ impl Bench {
         for (id, saved) in &told {
             let order = self.desk.orders.get(*id).unwrap();
             let lot = self.desk.catalogue.instrument(order.terms.instrument).rules.lot;
-            assert_eq!(order.state_name(), saved.state, "state of {id}");
+            // What an earlier run had not answered is read as unknown; no record says so.
+            let is_left_over = id.epoch() != self.desk.identity.epoch;
+            let read = match saved.state {
+                StateName::New | StateName::Sent if is_left_over => StateName::Unknown,
+                state => state,
+            };
+            assert_eq!(order.state_name(), read, "state of {id}");
             assert_eq!(lot.checked_mul_int(order.filled.count()).unwrap(), saved.filled, "filled of {id}");
             assert_eq!(lot.checked_mul_int(order.terms.qty.count()).unwrap(), saved.qty, "size of {id}");
         }

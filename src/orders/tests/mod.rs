@@ -1,7 +1,10 @@
 //! What `orders` promises, tried from outside.
 
 mod bench;
+mod books;
 mod cancels;
 mod creates;
 mod machine;
 mod moves;
+mod random;
+mod sweep;
