@@ -192,7 +192,7 @@ impl Desk {
                 // Still open, as far as this answer knows: then the doubt was about the cancel. Ask for it again.
                 if self.orders.get(id).is_some_and(|order| order.state.is_open()) {
                     self.doubts.settle(id);
-                    self.cancels.hasten(id, at.boot);
+                    self.cancels.hasten_taken(id, at.boot);
                 }
                 None
             }

@@ -6,6 +6,7 @@
 //! Never does: give up (its owner has the deadline), or touch an order that is not ours.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::desk::Desk;
 use super::machine::Order;
@@ -14,6 +15,10 @@ use crate::domain::action::Action;
 use crate::domain::ids::{ClientOrderId, VenueId};
 use crate::domain::order::OrderKey;
 use crate::domain::time::{Boot, Stamp};
+
+/// A listing that still shows an order of ours is asked for again after the venue's lag, and after this at least: asking
+/// faster shows nothing newer.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
 
 /// Who asks for it, and so how far a create may still be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,7 @@ pub struct Sweep {
     n_judged: u32,
     listed: BTreeSet<ClientOrderId>,
     n_listings_before: u32,
+    look_again_at: Boot,
     proof: Option<Proof>,
 }
 
@@ -63,6 +69,7 @@ impl Sweep {
             n_judged: desk.account(venue).n_listings(),
             listed: BTreeSet::new(),
             n_listings_before: desk.account(venue).n_listings(),
+            look_again_at: at.boot,
             proof: None,
         }
     }
@@ -155,6 +162,7 @@ impl Sweep {
         self.listed = listed.ours.clone();
         if !self.listed.is_empty() {
             self.first_clean = None;
+            self.look_again_at = at.boot.after(desk.catalogue.venue(self.venue).traits.lag.max(LOOK_AGAIN_MIN));
             let ghosts: Vec<OrderKey> = self
                 .listed
                 .iter()
@@ -226,7 +234,7 @@ impl Sweep {
             }
             Some(first) => first.boot,
         };
-        if at.boot >= not_before {
+        if at.boot >= not_before.max(self.look_again_at) {
             desk.list(at, self.venue, out);
         }
     }
@@ -236,7 +244,7 @@ impl Sweep {
         let first = self.first_clean?;
         let listed = desk.account(self.venue).last_listed()?;
         let gap = match self.grade(desk) {
-            Grade::ByOrder => std::time::Duration::ZERO,
+            Grade::ByOrder => Duration::ZERO,
             Grade::ByListing => desk.catalogue.venue(self.venue).traits.listing_gap,
         };
         (listed.ours.is_empty() && listed.started.boot >= first.boot.after(gap) && self.n_judged > self.n_first)
