@@ -205,7 +205,7 @@ impl Desk {
                     && self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) == Some(id);
                 if tells && self.orders.get(id).is_some_and(|order| order.state.is_open()) {
                     self.doubts.settle(id);
-                    self.cancels.hasten(id, at.boot);
+                    self.cancels.hasten_taken(id, at.boot);
                 }
                 None
             }

@@ -27,6 +27,8 @@ struct Try {
     n_tries: u32,
     on_its_way: Option<RequestId>,
     alone: bool,
+    /// The last try came to nothing: the wait is a backoff, not patience.
+    has_failed: bool,
 }
 
 /// The schedule.
@@ -51,7 +53,7 @@ impl Cancels {
         if self.wanted.contains_key(&id) {
             return false;
         }
-        self.wanted.insert(id, Try { rank, next_at: at, n_tries: 0, on_its_way: None, alone: false });
+        self.wanted.insert(id, Try { rank, next_at: at, n_tries: 0, on_its_way: None, alone: false, has_failed: false });
         self.queue.insert((at, rank, id));
         true
     }
@@ -95,23 +97,40 @@ impl Cancels {
     /// The venue took the cancel: leave it time to show.
     pub(super) fn taken(&mut self, id: ClientOrderId, at: Boot) {
         self.requeue(id, at.after(TAKEN_PATIENCE), None);
+        self.note_failure(id, false);
     }
 
     /// It came to nothing: ask again later. `alone` when a batch refused this one item.
     pub(super) fn failed(&mut self, id: ClientOrderId, at: Boot, alone: bool) {
         let n_tries = self.wanted.get(&id).map_or(0, |wanted| wanted.n_tries);
         self.requeue(id, at.after(backoff(id, n_tries)), Some(alone));
+        self.note_failure(id, true);
     }
 
     /// Ask again after the venue's own wait (rate limit), in a batch again.
     pub(super) fn again_after(&mut self, id: ClientOrderId, at: Boot, wait: Duration) {
         self.requeue(id, at.after(wait), Some(false));
+        self.note_failure(id, true);
     }
 
     /// Something new is known (it rests after all): ask now, unless a request is on its way.
     pub(super) fn hasten(&mut self, id: ClientOrderId, at: Boot) {
         if self.wanted.get(&id).is_some_and(|wanted| wanted.on_its_way.is_none()) {
             self.requeue(id, at, None);
+        }
+    }
+
+    /// The order still rests though its cancel was taken: ask now. After a failure the backoff stands, or a venue that
+    /// denies a resting order would be asked as fast as it answers.
+    pub(super) fn hasten_taken(&mut self, id: ClientOrderId, at: Boot) {
+        if self.wanted.get(&id).is_some_and(|wanted| !wanted.has_failed) {
+            self.hasten(id, at);
+        }
+    }
+
+    fn note_failure(&mut self, id: ClientOrderId, has_failed: bool) {
+        if let Some(wanted) = self.wanted.get_mut(&id) {
+            wanted.has_failed = has_failed;
         }
     }
 

@@ -6,6 +6,7 @@
 //! Never does: give up (its owner has the deadline), or touch an order that is not ours.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::desk::Desk;
 use super::machine::Order;
@@ -13,6 +14,10 @@ use super::proof::{Grade, Missing, Proof};
 use crate::domain::action::Action;
 use crate::domain::ids::{ClientOrderId, VenueId};
 use crate::domain::time::{Boot, Stamp};
+
+/// A listing that still shows an order of ours is asked for again after the venue's lag, and after this at least: asking
+/// faster shows nothing newer.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
 
 /// Who asks for it, and so how far a create may still be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub struct Sweep {
     n_judged: u32,
     listed: BTreeSet<ClientOrderId>,
     n_listings_before: u32,
+    look_again_at: Boot,
     proof: Option<Proof>,
 }
 
@@ -62,6 +68,7 @@ impl Sweep {
             n_judged: desk.account(venue).n_listings(),
             listed: BTreeSet::new(),
             n_listings_before: desk.account(venue).n_listings(),
+            look_again_at: at.boot,
             proof: None,
         }
     }
@@ -82,7 +89,7 @@ impl Sweep {
             return Progress::Proved(proof);
         }
         self.want_cancels(at, desk, out);
-        self.judge_listing(desk);
+        self.judge_listing(at, desk);
         if desk.orders.n_open_at(self.venue) > 0 || desk.account(self.venue).n_creates_on_their_way() > 0 {
             self.all_ended_at = None;
             self.first_clean = None;
@@ -143,7 +150,7 @@ impl Sweep {
     }
 
     /// A listing that came in since the last pass: clean, or the count starts again.
-    fn judge_listing(&mut self, desk: &Desk) {
+    fn judge_listing(&mut self, at: Stamp, desk: &Desk) {
         let n_listings = desk.account(self.venue).n_listings();
         let Some(listed) = desk.account(self.venue).last_listed().filter(|_| n_listings > self.n_judged) else {
             return;
@@ -157,6 +164,7 @@ impl Sweep {
         if !self.listed.is_empty() {
             // The desk cancels what it shows though we believe it ended, once the list can no longer be late.
             self.first_clean = None;
+            self.look_again_at = at.boot.after(desk.catalogue.venue(self.venue).traits.lag.max(LOOK_AGAIN_MIN));
             return;
         }
         let counts = self.all_ended_at.is_some_and(|ended| listed.started.boot >= ended)
@@ -218,7 +226,7 @@ impl Sweep {
             }
             Some(first) => first.boot,
         };
-        if at.boot >= not_before {
+        if at.boot >= not_before.max(self.look_again_at) {
             desk.list(at, self.venue, out);
         }
     }
@@ -228,7 +236,7 @@ impl Sweep {
         let first = self.first_clean?;
         let listed = desk.account(self.venue).last_listed()?;
         let gap = match self.grade(desk) {
-            Grade::ByOrder => std::time::Duration::ZERO,
+            Grade::ByOrder => Duration::ZERO,
             Grade::ByListing => desk.catalogue.venue(self.venue).traits.listing_gap,
         };
         (listed.ours.is_empty() && listed.started.boot >= first.boot.after(gap) && self.n_judged > self.n_first)

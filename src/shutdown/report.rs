@@ -1,6 +1,6 @@
 //! The report of a stop: built anew from what is known whenever it is written, draft or final.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::ending::{Ending, exit_code};
 use super::stop::Stop;
@@ -17,39 +17,43 @@ use crate::orders::proof::{Grade, Missing};
 /// The form of the file.
 const REPORT_VERSION: u32 = 1;
 
-/// What happened to orders since the signal.
+/// What happened to orders since the signal, each with its venue: the order machine forgets old ended orders, a report
+/// must not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
     /// Open at the signal, and found since.
-    pub(super) found: BTreeSet<ClientOrderId>,
-    /// Their states at the signal.
-    pub(super) states_at_signal: Vec<StateName>,
+    pub(super) found: BTreeMap<ClientOrderId, VenueId>,
     /// Ended canceled.
-    pub(super) canceled: BTreeSet<ClientOrderId>,
+    pub(super) canceled: BTreeMap<ClientOrderId, VenueId>,
     /// Ended filled.
-    pub(super) filled: BTreeSet<ClientOrderId>,
+    pub(super) filled: BTreeMap<ClientOrderId, VenueId>,
     /// Creates that never left.
-    pub(super) unsent: BTreeSet<ClientOrderId>,
-    /// Orders that traded.
-    pub(super) touched: BTreeSet<ClientOrderId>,
-    /// Fills booked.
-    pub(super) fills: u32,
+    pub(super) unsent: BTreeMap<ClientOrderId, VenueId>,
     cancel_errors: BTreeMap<VenueId, u32>,
 }
 
 impl Findings {
     pub(super) fn ended(&mut self, id: ClientOrderId, before: StateName, after: StateName, desk: &Desk) {
-        let never_left = desk.orders.get(id).is_some_and(|order| order.reason.starts_with("not sent"));
+        let order = desk.orders.get(id);
+        let Some(venue) = order.map(|order| order.key.venue).or(self.found.get(&id).copied()) else { return };
+        let never_left = order.is_some_and(|order| order.reason.starts_with("not sent"));
+        if before.is_terminal() {
+            // What we called canceled filled after all. Anything else ended before the stop and is not its doing.
+            if after == StateName::Filled && self.canceled.remove(&id).is_some() {
+                self.filled.insert(id, venue);
+            }
+            return;
+        }
         match after {
-            StateName::Canceled if before == StateName::Sent && never_left => {
-                self.unsent.insert(id);
+            StateName::Canceled if before == StateName::New || never_left => {
+                self.unsent.insert(id, venue);
                 self.found.remove(&id);
             }
             StateName::Filled => {
-                self.filled.insert(id);
+                self.filled.insert(id, venue);
             }
             StateName::Canceled | StateName::Expired => {
-                self.canceled.insert(id);
+                self.canceled.insert(id, venue);
             }
             _ => {}
         }
@@ -110,12 +114,8 @@ impl Stop {
     }
 
     fn venue_report(&self, venue: VenueId) -> VenueReport {
-        let here = |ids: &BTreeSet<ClientOrderId>| {
-            let n = ids
-                .iter()
-                .filter(|id| self.desk.orders.get(**id).is_some_and(|order| order.key.venue == venue))
-                .count();
-            u32::try_from(n).unwrap_or(u32::MAX)
+        let here = |orders: &BTreeMap<ClientOrderId, VenueId>| {
+            u32::try_from(orders.values().filter(|at| **at == venue).count()).unwrap_or(u32::MAX)
         };
         let name = self.desk.catalogue.venue(venue).name.clone();
         let keeps = self.settings.on_exit == OnExit::Keep && self.sweeps.is_empty();
@@ -138,7 +138,10 @@ impl Stop {
             name,
             orders,
             proof: self.venue_proof(venue),
-            foreign_orders: account.last_listed().map_or(0, |listed| listed.n_foreign),
+            foreign_orders: account.last_listed().map_or(0, |listed| {
+                let n_strangers: usize = listed.strangers.values().map(Vec::len).sum();
+                listed.n_foreign.saturating_add(u32::try_from(n_strangers).unwrap_or(u32::MAX))
+            }),
             cancel_requests: account.n_cancel_requests(),
         }
     }

@@ -14,7 +14,7 @@ use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Closing, Event, Part, Saved, SignalName};
 use crate::domain::ids::ClientOrderId;
-use crate::domain::order::{OrderState, StateName};
+use crate::domain::order::OrderState;
 use crate::domain::report::StepLine;
 use crate::domain::settings::{Mode, OnExit, ShutdownSettings};
 use crate::domain::snapshot::SavedOrder;
@@ -69,8 +69,10 @@ pub struct Stop {
     deadline: Boot,
     step: Step,
     step_began: Boot,
+    budget_began: Boot,
     step_entered: bool,
     step_deadline: Boot,
+    report_asked: bool,
     report_saved: Option<Result<(), String>>,
     saved_up_to: u64,
     closed: Option<Closing>,
@@ -100,8 +102,10 @@ impl Stop {
             deadline,
             step: Step::Gate,
             step_began: at.boot,
+            budget_began: at.boot,
             step_entered: false,
             step_deadline: at.boot,
+            report_asked: false,
             report_saved: None,
             saved_up_to: 0,
             closed: None,
@@ -159,18 +163,14 @@ impl Stop {
     fn note(&mut self, note: &Note) {
         match note {
             Note::Moved { id, before, after } => {
-                if *before == StateName::New && *after == StateName::Canceled {
-                    self.findings.unsent.insert(*id);
-                } else if after.is_terminal() && !before.is_terminal() {
+                if after.is_terminal() {
                     self.findings.ended(*id, *before, *after, &self.desk);
                 }
             }
-            Note::Filled { id, .. } => {
-                self.findings.fills += 1;
-                self.findings.touched.insert(*id);
-            }
             Note::Found(id) => {
-                self.findings.found.insert(*id);
+                if let Some(order) = self.desk.orders.get(*id) {
+                    self.findings.found.insert(*id, order.key.venue);
+                }
             }
             Note::CancelFailed(id, _) => self.findings.cancel_failed(*id, &self.desk),
             _ => {}
@@ -228,11 +228,12 @@ impl Stop {
     fn enter(&mut self, at: Stamp, out: &mut Vec<Action>) {
         self.step_entered = true;
         self.closed = None;
+        self.step_began = at.boot;
         // Cancelling and proving share one budget.
         if self.step != Step::Prove {
-            self.step_began = at.boot;
+            self.budget_began = at.boot;
         }
-        self.step_deadline = self.step.deadline(self.step_began, self.deadline, &self.settings);
+        self.step_deadline = self.step.deadline(self.budget_began, self.deadline, &self.settings);
         if self.step == Step::Gate {
             self.say_why(out);
         }
@@ -245,7 +246,7 @@ impl Stop {
             Step::Links => out.push(Action::Close(Part::Links, self.left(at))),
             Step::Faces => out.push(Action::Close(Part::Faces, self.left(at))),
             Step::Tasks => out.push(Action::Close(Part::Tasks, self.left(at))),
-            Step::Report => self.begin_report(at, out),
+            Step::Report => self.save_again(out),
             Step::Locks => self.finish(at, out),
         }
     }
@@ -260,7 +261,7 @@ impl Stop {
             Step::Save => self.save_outcome(late),
             Step::Strategies | Step::Recorder => Some((true, "none".into())),
             Step::Links | Step::Faces | Step::Tasks => self.close_outcome(late),
-            Step::Report => self.report_outcome(late),
+            Step::Report => self.report_outcome(at, late, out),
             Step::Locks => Some((true, String::new())),
         }
     }
@@ -305,20 +306,19 @@ impl Stop {
         for note in self.desk.take_notes() {
             self.note(&note);
         }
-        self.findings.found = self.desk.orders.open().map(|order| order.id()).collect();
-        self.findings.states_at_signal = self.desk.orders.open().map(|order| order.state_name()).collect();
+        self.findings.found = self.desk.orders.open().map(|order| (order.id(), order.key.venue)).collect();
     }
 
     fn begin_cancel(&mut self, at: Stamp, out: &mut Vec<Action>) {
         if self.desk.identity.mode == Mode::DryRun {
             return;
         }
-        let open: Vec<_> = self.findings.found.iter().copied().collect();
+        let n_open = self.findings.found.len();
         if self.settings.on_exit == OnExit::Keep {
-            out.push(say(Level::Info, format!("{} orders are kept on the book (on_exit = \"keep\")", open.len())));
+            out.push(say(Level::Info, format!("{n_open} orders are kept on the book (on_exit = \"keep\")")));
             return;
         }
-        match open.len() {
+        match n_open {
             0 => out.push(say(Level::Info, "No active orders to cancel".into())),
             n => out.push(say(Level::Info, format!("Found {n} active orders to cancel"))),
         }
@@ -443,27 +443,40 @@ impl Stop {
         Some((closing.ok, closing.note))
     }
 
-    fn begin_report(&mut self, at: Stamp, out: &mut Vec<Action>) {
+    /// What came after the save (a last fill, the end of a list) goes to disk as well, and so does a state that the disk
+    /// refused before.
+    fn save_again(&mut self, out: &mut Vec<Action>) {
         if self.desk.records() && (self.desk.last_lsn().0 > self.saved_up_to || self.state_flushed != Some(Ok(()))) {
             self.save_state(out);
         }
+    }
+
+    /// First the state, then the report: it tells whether the state is on disk.
+    fn report_outcome(&mut self, at: Stamp, late: bool, out: &mut Vec<Action>) -> Option<(bool, String)> {
+        let half = Step::Report.budget(&self.settings) / 2;
+        let waited_enough = late || at.boot >= self.step_began.after(half);
+        if !self.report_asked && (self.state_flushed.is_some() || waited_enough) {
+            self.report_asked = true;
+            self.write_report(at, out);
+        }
+        match &self.report_saved {
+            Some(Ok(())) => Some((true, "complete".into())),
+            Some(Err(why)) => Some((false, format!("report NOT written: {why}"))),
+            None if late => Some((false, "report NOT written: the disk did not answer in time".into())),
+            None => None,
+        }
+    }
+
+    fn write_report(&mut self, at: Stamp, out: &mut Vec<Action>) {
         // The file tells of itself and of what comes after it; if writing fails, the draft with code 3 stays.
         let ms = u64::try_from(at.boot.since(self.step_began).as_millis()).unwrap_or(u64::MAX);
-        let line = |step: Step, note: &str| StepLine { name: step.word().into(), ok: true, ms, note: note.into() };
-        self.steps.push(line(Step::Report, "this file"));
-        self.steps.push(line(Step::Locks, "released after this file was written"));
+        let line =
+            |step: Step, ms: u64, note: &str| StepLine { name: step.word().into(), ok: true, ms, note: note.into() };
+        self.steps.push(line(Step::Report, ms, "this file"));
+        self.steps.push(line(Step::Locks, 0, "released after this file was written"));
         let report = self.report(at, true);
         self.steps.truncate(self.steps.len() - 2);
         out.push(Action::SaveReport(Saved::Report, Box::new(report)));
-    }
-
-    fn report_outcome(&mut self, late: bool) -> Option<(bool, String)> {
-        match (&self.report_saved, &self.state_flushed) {
-            (Some(Ok(())), Some(_)) => Some((true, "complete".into())),
-            (Some(Err(why)), _) => Some((false, format!("report NOT written: {why}"))),
-            _ if late => Some((false, "report NOT written: the disk did not answer in time".into())),
-            _ => None,
-        }
     }
 
     fn finish(&mut self, at: Stamp, out: &mut Vec<Action>) {

@@ -160,10 +160,15 @@ impl World {
             own_strategies: std::mem::take(&mut self.own_strategies),
         };
         let mut loose = VecDeque::new();
-        for (place, _) in self.venues.iter().enumerate() {
+        for (place, venue) in self.venues.iter().enumerate() {
+            let id = VenueId(place as u8);
             for stream in [Stream::Public, Stream::Private] {
-                loose.push_back(Event::Link(VenueId(place as u8), stream, LinkState::Up));
+                loose.push_back(Event::Link(id, stream, LinkState::Up));
             }
+            // Whoever connects is told the prices of the moment; a still market has nothing to tell later.
+            let symbols = &self.settings.venues[place].symbols;
+            let prices = symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
+            loose.extend(prices.map(|prices| Event::Quote(quote(id, prices))));
         }
         self.verdict = None;
         self.process = Some(Process {

@@ -176,7 +176,7 @@ impl Start {
             }
         }
         self.desk.work(at, out);
-        self.hear_notes(out);
+        self.hear_notes(at, out);
         self.load_in_turn(at, out);
         let mut venues = std::mem::take(&mut self.venues);
         for venue in &mut venues {
@@ -184,7 +184,7 @@ impl Start {
         }
         self.venues = venues;
         self.desk.work(at, out);
-        self.hear_notes(out);
+        self.hear_notes(at, out);
         if self.failure.is_none() && at.boot >= self.deadline && !self.is_complete() {
             self.failure = Some(self.lateness());
         }
@@ -298,7 +298,7 @@ impl Start {
         Ok(())
     }
 
-    fn hear_notes(&mut self, out: &mut Vec<Action>) {
+    fn hear_notes(&mut self, at: Stamp, out: &mut Vec<Action>) {
         for note in self.desk.take_notes() {
             match note {
                 Note::Found(id) => {
@@ -313,11 +313,22 @@ impl Start {
                 Note::ListingFailed(venue, why) | Note::FillsFailed(venue, why) | Note::AskFailed(venue, _, why) => {
                     self.trouble(venue, &why);
                 }
-                Note::Instruments(venue, _) => self.with(venue, |at_venue| at_venue.has_instruments = true),
+                Note::Instruments(venue, _) => {
+                    self.with(venue, |at_venue| at_venue.has_instruments = true);
+                    self.repeat_quotes(at, venue, out);
+                }
                 Note::Balances(venue) => self.with(venue, |at_venue| at_venue.has_balances = true),
                 Note::ClockOffset(venue, offset_ms, error) => self.hear_clock(venue, offset_ms, error),
                 Note::Moved { .. } | Note::CreateRefused(..) | Note::CancelFailed(..) | Note::FillsComplete(_) => {}
             }
+        }
+    }
+
+    /// Prices that came before the instruments meant nothing to the desk then, and a quiet market does not repeat them.
+    fn repeat_quotes(&mut self, at: Stamp, venue: VenueId, out: &mut Vec<Action>) {
+        let here = self.quotes.values().filter(|quote| quote.venue == venue);
+        for quote in here.cloned().collect::<Vec<_>>() {
+            self.desk.take(at, &Event::Quote(quote), out);
         }
     }
 
