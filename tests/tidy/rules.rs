@@ -57,8 +57,6 @@ pub(crate) struct Row {
     pub(crate) module: &'static str,
     pub(crate) ring: u8,
     pub(crate) may_use: &'static [&'static str],
-    /// Not built yet: the row waits for its folder.
-    pub(crate) later: bool,
 }
 
 /// Names of modules that the file's ring may not use.
@@ -120,10 +118,8 @@ pub(crate) fn table_fits(sources: &[Source], table: &[Row]) -> Vec<String> {
         }
     }
     for row in table {
-        match (row.later, seen.remove(row.module)) {
-            (false, None) => findings.push(format!("the ring table names `{}`, which has no file", row.module)),
-            (true, Some(_)) => findings.push(format!("`{}` is built now: its row is no longer `later`", row.module)),
-            _ => {}
+        if seen.remove(row.module).is_none() {
+            findings.push(format!("the ring table names `{}`, which has no file", row.module));
         }
         for used in row.may_use {
             match table.iter().find(|other| other.module == *used) {
@@ -147,8 +143,6 @@ pub(crate) struct Home {
     /// A file, or a folder with its `/`.
     pub(crate) place: &'static str,
     pub(crate) why: &'static str,
-    /// May not exist yet.
-    pub(crate) soon: bool,
 }
 
 impl Home {
@@ -215,9 +209,9 @@ impl Ban {
                 .iter()
                 .filter(|source| source.is_library() && home.holds(&source.path) && !source.code().is_empty())
                 .collect();
-            if built.is_empty() && !home.soon {
+            if built.is_empty() {
                 findings.push(format!("{}: at home in {}, which is gone", self.what, home.place));
-            } else if !built.is_empty() && built.iter().all(|source| self.hits(source).is_empty()) {
+            } else if built.iter().all(|source| self.hits(source).is_empty()) {
                 findings.push(format!(
                     "{}: {} no longer needs its place in the table ({})",
                     self.what, home.place, home.why
@@ -235,8 +229,6 @@ impl Ban {
 pub(crate) struct Mint {
     pub(crate) call: &'static str,
     pub(crate) places: &'static [&'static str],
-    /// May not be built yet: passes while no place exists, fails when one exists and does not call.
-    pub(crate) soon: bool,
 }
 
 impl Mint {
@@ -264,11 +256,8 @@ impl Mint {
 
     /// A mint nobody uses any more guards nothing.
     pub(crate) fn idle(&self, sources: &[Source]) -> Option<String> {
-        let built: Vec<&Source> =
-            sources.iter().filter(|source| self.is_at(&source.path) && !source.code().is_empty()).collect();
-        let found = built.iter().any(|source| !self.calls(source).is_empty());
-        let waits = self.soon && built.is_empty();
-        (!found && !waits).then(|| format!("`{}` is not called in {}", self.call, self.places.join(", ")))
+        let found = sources.iter().any(|source| self.is_at(&source.path) && !self.calls(source).is_empty());
+        (!found).then(|| format!("`{}` is not called in {}", self.call, self.places.join(", ")))
     }
 }
 

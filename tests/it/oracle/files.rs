@@ -103,10 +103,11 @@ fn check_line(line: &str) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("no JSON: {error}"))
 }
 
-/// The state of every order that had not ended at a moment (RFC 3339 with milliseconds, as in the records), as the
+/// The state of every order that had not ended before a moment (RFC 3339 with milliseconds, as in the records), as the
 /// daemon had recorded it: the saved state with the journal after it. With the state read just before a signal and the
-/// journal just after, it says what the signal met.
-pub(crate) fn states_recorded(state: Option<&Value>, journal: &Journal, until: &str) -> BTreeMap<String, String> {
+/// journal after, it says what the signal met. What was recorded in the very millisecond does not count: a stop begins
+/// within one, and its own moves must not be taken for what it found.
+pub(crate) fn states_recorded(state: Option<&Value>, journal: &Journal, before: &str) -> BTreeMap<String, String> {
     let mut states = BTreeMap::new();
     let mut saved_seq = 0;
     if let Some(state) = state {
@@ -124,7 +125,7 @@ pub(crate) fn states_recorded(state: Option<&Value>, journal: &Journal, until: &
         };
         // All times have the same form, so their texts stand in the order of time.
         if let (Some(id), Some(at)) = (record["client_id"].as_str(), record["at"].as_str())
-            && at <= until
+            && at < before
         {
             states.insert(id.to_owned(), name.to_owned());
         }

@@ -426,7 +426,8 @@ fn the_recorded_states_are_the_saved_ones_with_the_journal_after_them() {
         states_recorded(state, &journal, &moment(second)).iter().map(|(id, name)| format!("{id} {name}")).collect()
     };
     assert_eq!(named(None, 8), ["a UNKNOWN", "b NEW", "c UNKNOWN"], "what came after the moment does not count");
-    assert_eq!(named(None, 2), ["a SENT"]);
+    assert_eq!(named(None, 9), named(None, 8), "nor what came in the same millisecond");
+    assert_eq!(named(None, 3), ["a SENT"]);
     let saved =
         json!({"journal_seq": 4, "orders": {"open": {"a": {"state": "OPEN"}, "d": {"state": "PENDING_CANCEL"}}}});
     assert_eq!(named(Some(&saved), 8), ["a OPEN", "c UNKNOWN"]);
