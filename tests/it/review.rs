@@ -629,5 +629,166 @@ fn what_a_stop_costs_for_n_orders() {
     }
 }
 
+/// A small generator, so that a run is its number.
+struct Draw(u64);
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+fn stormy(draw: &mut Draw) -> Settings {
+    let mut settings = churning("20");
+    settings.risk.max_orders_per_second = 3 + draw.below(20) as u32;
+    settings.strategies.push(ladder("rungs", "main", 1 + draw.below(30) as u32));
+    if draw.below(2) == 0 {
+        settings.venues.push(venue("other"));
+        settings.strategies.push(ladder("more", "other", 1 + draw.below(20) as u32));
+    }
+    for venue in &mut settings.venues {
+        let sim = &mut venue.sim;
+        sim.seed = 1 + draw.below(1_000_000);
+        sim.synchronous_cancel = draw.below(2) == 0;
+        sim.latency_ms = draw.below(60) as u32;
+        sim.latency_jitter_ms = draw.below(60) as u32;
+        sim.batch_cancel_max = [0, 1, 3, 10][draw.below(4) as usize];
+        sim.cancels_per_second = [0, 10, 50][draw.below(3) as usize];
+        let mut rate = || if draw.below(2) == 0 { 0 } else { draw.below(120) as u32 };
+        let faults = &mut sim.faults;
+        for fault in [
+            &mut faults.answer_lost,
+            &mut faults.server_error,
+            &mut faults.late_execution,
+            &mut faults.partial_batch,
+            &mut faults.shuffled_batch,
+            &mut faults.not_found,
+            &mut faults.stale_listing,
+            &mut faults.broken_listing,
+            &mut faults.slow_cancel,
+            &mut faults.rate_limited,
+            &mut faults.duplicate_push,
+            &mut faults.lost_push,
+        ] {
+            *fault = rate();
+        }
+    }
+    settings
+}
+
+/// Kills and stops at random moments in a storm of faults. Each finding is a line; none may be left.
+fn storm(seed: u64) -> Vec<String> {
+    let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    for _ in 0..8 {
+        draw.below(2);
+    }
+    let mut settings = stormy(&mut draw);
+    let kind = std::env::var("REVIEW_KIND").unwrap_or_default();
+    if kind.contains("adopt") {
+        settings.start.on_start = OnStart::Adopt;
+    }
+    if kind.contains("panic") {
+        settings.strategies.push(ladder("own", "main", 1));
+    }
+    let longest_ms = if kind.contains("long") { 100_000 } else { 15_000 };
+    let mut world = World::new(settings);
+    let mut findings = Vec::new();
+    for round in 0..3 {
+        let fails_in = 1 + draw.below(3_000);
+        if kind.contains("panic") {
+            let mut n = 0;
+            world.give_strategy(own(move |_, _| {
+                n += 1;
+                assert!(n != fails_in, "planted");
+            }));
+        }
+        world.start().unwrap();
+        if kind.contains("disk") {
+            for _ in 0..draw.below(4) {
+                world.run_for(Duration::from_millis(draw.below(4_000)));
+                world.disk.refuse(true);
+                world.run_for(Duration::from_millis(draw.below(3_000)));
+                world.disk.refuse(false);
+            }
+        }
+        world.run_for(Duration::from_millis(draw.below(longest_ms)));
+        let kills = draw.below(3) == 0;
+        if kills {
+            world.kill();
+            world.run_for(Duration::from_millis(draw.below(3_000)));
+            continue;
+        }
+        if world.verdict.is_none() {
+            world.signal(SignalName::Term);
+        }
+        let Some(code) = world.run_to_verdict() else {
+            findings.push(format!("{seed}.{round}: no verdict"));
+            return findings;
+        };
+        let report = world.report();
+        if std::env::var("REVIEW_TALK").is_ok() {
+            let n_fills: usize = world.venues.iter().map(|venue| venue.exchange.fills(ACCOUNT).len()).sum();
+            let n_faults = world.venues.iter().flat_map(|venue| &venue.ledger).filter(|line| line.contains("fault")).count();
+            let orders = report.as_ref().map(|report| (report.orders.found, report.orders.canceled, report.proof.grade.clone(), report.duration_ms));
+            findings.push(format!("{seed}.{round}: {} creates {n_fills} fills {n_faults} faults {orders:?} exit {code}", world.creates_seen.len()));
+        }
+        let rest: usize = (0..world.venues.len()).map(|place| open_at(&world, place)).sum();
+        let words = world.verdict.as_ref().map(|verdict| verdict.summary.clone()).unwrap_or_default();
+        let has_failed =
+            |text: &str| text.contains("The trading machine failed") && !text.contains("planted");
+        if let Some((_, text)) = world.said.iter().find(|(_, text)| has_failed(text)) {
+            findings.push(format!("{seed}.{round}: {text}"));
+        }
+        if rest > 0 && code != 3 {
+            findings.push(format!("{seed}.{round}: LEFT {rest} on the book, exit {code}: {words}"));
+        }
+        let is_planted = kind.contains("panic") && code == 1;
+        if code != 0 && !is_planted {
+            let proof = report.as_ref().map(|report| (report.reason.clone(), report.proof.missing.clone()));
+            let why = world.said.iter().rev().find(|(_, text)| text.contains("did not get through"));
+            findings.push(format!("{seed}.{round}: exit {code}, {rest} on the book, {proof:?} {why:?}"));
+        }
+        if report.as_ref().is_some_and(|report| report.exit_code != code) {
+            findings.push(format!("{seed}.{round}: the report says another code"));
+        }
+        if let Some((id, n)) = world.creates_seen.iter().find(|(_, n)| **n > 1) {
+            findings.push(format!("{seed}.{round}: create {id} sent {n} times"));
+        }
+        if code == 0 {
+            let state: Value = serde_json::from_slice(&world.disk.file("state.json").unwrap()).unwrap();
+            for (place, name) in ["main", "other"].into_iter().enumerate().take(world.venues.len()) {
+                let fills = world.venues[place].exchange.fills(ACCOUNT);
+                let n_booked = state["venues"][name]["positions"]["BTC-USDT"]["fills"].as_u64().unwrap_or(0);
+                if n_booked != fills.len() as u64 {
+                    findings.push(format!("{seed}.{round}: {name}: {n_booked} fills booked of {}", fills.len()));
+                }
+            }
+            let open = state["orders"]["open"].as_object().map_or(0, serde_json::Map::len);
+            if open > 0 {
+                findings.push(format!("{seed}.{round}: {open} orders open in state.json after exit 0"));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+#[ignore = "long; REVIEW_SEEDS=from..to"]
+fn storms_leave_nothing() {
+    let range = std::env::var("REVIEW_SEEDS").unwrap_or("0..40".into());
+    let (from, to) = range.split_once("..").unwrap();
+    let mut all = Vec::new();
+    for seed in from.parse::<u64>().unwrap()..to.parse().unwrap() {
+        match std::panic::catch_unwind(|| storm(seed)) {
+            Ok(findings) => all.extend(findings),
+            Err(panic) => all.push(format!(
+                "{seed}: PANIC {:?}",
+                panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            )),
+        }
+    }
+    assert!(all.is_empty(), "{all:#?}");
+}
+
 #[allow(dead_code)]
 fn unused(_: Level, _: LadderSettings, _: LadderSides, _: LadderStart) {}
