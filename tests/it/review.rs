@@ -60,11 +60,15 @@ fn said(world: &World, words: &str) -> bool {
 struct Scripted<F> {
     play: F,
     adopts: fn() -> bool,
+    /// Panics at the next news of an order once it is set.
+    fuse: Arc<AtomicBool>,
 }
 
 impl<F: FnMut(&View<'_>, &mut Vec<Wish>) + Send> Strategy for Scripted<F> {
     fn on_market(&mut self, _: &View<'_>, _: InstrumentId, _: &mut Vec<Wish>) {}
-    fn on_order(&mut self, _: &View<'_>, _: &OrderChange, _: &mut Vec<Wish>) {}
+    fn on_order(&mut self, _: &View<'_>, _: &OrderChange, _: &mut Vec<Wish>) {
+        assert!(!self.fuse.load(Ordering::SeqCst), "planted");
+    }
     fn on_cycle(&mut self, view: &View<'_>, out: &mut Vec<Wish>) {
         (self.play)(view, out);
     }
@@ -85,7 +89,7 @@ impl<F: FnMut(&View<'_>, &mut Vec<Wish>) + Send> Strategy for Scripted<F> {
 }
 
 fn own(play: impl FnMut(&View<'_>, &mut Vec<Wish>) + Send + 'static) -> OwnStrategy {
-    OwnStrategy { name: "own".into(), strategy: Box::new(Scripted { play, adopts: || true }) }
+    OwnStrategy { name: "own".into(), strategy: Box::new(Scripted { play, adopts: || true, fuse: Arc::default() }) }
 }
 
 fn own_settings() -> Settings {
@@ -204,14 +208,15 @@ fn no_create_leaves_after_the_trading_machine_panicked() {
     settings.venues[0].sim.latency_ms = 40;
     let mut world = World::new(settings);
     let fail = Arc::new(AtomicBool::new(false));
-    let (now_fail, mut n) = (Arc::clone(&fail), 0);
-    world.give_strategy(own(move |view, out| {
-        assert!(!now_fail.load(Ordering::SeqCst), "planted");
+    let mut n = 0;
+    let play = move |view: &View<'_>, out: &mut Vec<Wish>| {
         if view.may_create && n < 40 {
             n += 1;
             out.extend(place(view, n, TimeInForce::PostOnly, 39_000));
         }
-    }));
+    };
+    let strategy = Box::new(Scripted { play, adopts: || true, fuse: Arc::clone(&fail) });
+    world.give_strategy(OwnStrategy { name: "own".into(), strategy });
     world.start().unwrap();
     assert!(world.run_until(MINUTE, |world| world.creates_seen.len() >= 5));
     fail.store(true, Ordering::SeqCst);
@@ -433,9 +438,9 @@ fn a_resume_while_a_pause_is_still_being_proved_lets_orders_rest() {
     let paused = world.command(Command::Pause { keep_orders: false });
     world.run_for(Duration::from_millis(700));
     world.command(Command::Resume);
-    world.run_for(SECOND * 3);
+    world.run_for(Duration::from_millis(1));
     let cancels = world.desk().unwrap().tally().cancel_requests;
-    world.run_for(SECOND * 20);
+    world.run_for(SECOND * 60);
     let more = world.desk().unwrap().tally().cancel_requests - cancels;
     let answer = world.answers.iter().find(|(id, _)| *id == paused).map(|(_, answer)| answer.text.clone());
     assert!(more == 0 && open_at(&world, 0) == 5, "{more} cancels after resume, {} rest, pause said {answer:?}", open_at(&world, 0));
@@ -465,7 +470,7 @@ fn nothing_new_leaves_after_pause_with_orders_kept_was_answered() {
 }
 
 #[test]
-fn a_pause_with_thousands_of_unsent_orders_does_not_break_the_books() {
+fn a_failing_disk_with_thousands_of_unsent_orders_does_not_break_the_books() {
     let mut world = World::new(own_settings());
     let mut n = 0;
     world.give_strategy(own(move |view, out| {
@@ -477,9 +482,14 @@ fn a_pause_with_thousands_of_unsent_orders_does_not_break_the_books() {
         }
     }));
     world.start().unwrap();
-    assert!(world.run_until(MINUTE, |world| world.desk().is_some_and(|desk| desk.orders.n_new() > 5_500)));
-    world.command(Command::Pause { keep_orders: false });
-    world.run_for(SECOND * 2);
+    let disk = world.disk.clone();
+    assert!(world.run_until(MINUTE, |world| {
+        // The disk fails just before the records of the orders come to it.
+        let has_new = world.desk().is_some_and(|desk| desk.orders.n_new() > 5_500);
+        disk.refuse(has_new);
+        has_new
+    }));
+    world.run_for(Duration::from_millis(5));
     assert!(!said(&world, "The trading machine failed"), "{:#?}", &world.said[world.said.len() - 5..]);
 }
 
@@ -511,7 +521,7 @@ fn a_strategy_that_panics_while_adopting_leads_to_a_stop() {
     world.kill();
     world.give_strategy(OwnStrategy {
         name: "own".into(),
-        strategy: Box::new(Scripted { play: |_: &View<'_>, _: &mut Vec<Wish>| {}, adopts: || panic!("planted") }),
+        strategy: Box::new(Scripted { play: |_: &View<'_>, _: &mut Vec<Wish>| {}, adopts: || panic!("planted"), fuse: Arc::default() }),
     });
     world.start().unwrap();
     let code = world.run_to_verdict();
@@ -608,14 +618,14 @@ fn what_a_stop_costs_for_n_orders() {
         let mut placed = 0;
         world.give_strategy(own(move |view, out| {
             if view.may_create && placed < n {
-                for _ in 0..50 {
+                for _ in 0..2 {
                     placed += 1;
                     out.extend(place(view, placed, TimeInForce::PostOnly, 39_000));
                 }
             }
         }));
         world.start().unwrap();
-        assert!(world.run_until(MINUTE * 3, |world| open_at(world, 0) == n as usize));
+        assert!(world.run_until(MINUTE * 10, |world| open_at(world, 0) >= n as usize * 9 / 10));
         world.run_for(SECOND * 3);
         world.signal(SignalName::Term);
         #[allow(clippy::disallowed_methods)]
@@ -624,7 +634,7 @@ fn what_a_stop_costs_for_n_orders() {
         let report = world.report().unwrap();
         std::fs::write(
             format!("/tmp/review-cost-{n}.txt"),
-            format!("{n}: {:?} real, {} ms virtual, {code:?}\n", began.elapsed(), report.duration_ms),
+            format!("{n}: {:?} real, {} found, {} ms virtual, {code:?}\n", began.elapsed(), report.orders.found, report.duration_ms),
         )
         .unwrap();
     }
