@@ -238,6 +238,19 @@ fn at_most_one_cancel_of_an_order_is_on_its_way() {
 }
 
 #[test]
+fn the_answer_to_a_create_sends_no_second_cancel_while_the_first_is_out() {
+    let mut bench = Bench::new();
+    let id = bench.sent(MAIN);
+    bench.cancel(id);
+    bench.answer_create(id, Answered::Done(Facts::Created(venue_id(id))));
+    bench.pass(0);
+    assert_eq!(bench.waiting(), ["cancel"]);
+    bench.reply("cancel", refused(RefusalKind::NotFound));
+    bench.pass_slowly(1_000);
+    assert_eq!(bench.n_waiting("cancel"), 1, "the first may have come too early");
+}
+
+#[test]
 fn an_order_without_an_exchange_id_is_cancelled_by_client_id() {
     let mut bench = Bench::new();
     let id = bench.sent(MAIN);

@@ -166,6 +166,18 @@ fn a_status_nobody_can_read_settles_nothing() {
 }
 
 #[test]
+fn a_push_that_shows_the_order_ends_the_questions_about_it() {
+    let mut bench = Bench::new();
+    let id = bench.sent(MAIN);
+    bench.answer_create(id, lost());
+    bench.reply("query", lost());
+    bench.push(MAIN, open(id));
+    assert!(!bench.desk.has_doubts());
+    bench.pass_slowly(10_000);
+    assert!(bench.wire.is_empty(), "{:?}", bench.waiting());
+}
+
+#[test]
 fn a_push_that_outruns_the_answer_is_believed() {
     let mut bench = Bench::new();
     let id = bench.sent(MAIN);

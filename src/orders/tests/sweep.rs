@@ -242,6 +242,19 @@ fn what_someone_else_may_have_sent_always_waits() {
 }
 
 #[test]
+fn a_listing_that_someone_else_asked_for_within_the_gap_is_not_the_second_one() {
+    let bench = Bench::new();
+    let mut broom = Broom::new(bench.clone(), Before::Unseen(bench.at.boot));
+    broom.run(SETTLE_MS + 2);
+    assert_eq!(broom.bench.desk.account(MAIN).n_listings(), 1);
+    broom.bench.with(|desk, at, out| desk.list(at, MAIN, out));
+    broom.run(GAP_MS - 10);
+    assert_eq!((broom.bench.desk.account(MAIN).n_listings(), broom.last), (2, Progress::Proving));
+    broom.run(20);
+    assert_eq!(broom.proof().map(|proof| proof.n_listings()), Some(3));
+}
+
+#[test]
 fn a_create_still_on_its_way_blocks_the_proof_whatever_is_known_of_its_order() {
     let mut bench = Bench::new();
     let id = bench.sent(MAIN);
