@@ -67,6 +67,11 @@ impl Holds {
         }
     }
 
+    /// Whoever still waits for a proof.
+    pub fn into_askers(self) -> Vec<CommandId> {
+        self.askers
+    }
+
     /// Whether there is such a hold.
     pub fn has(&self, matches: impl Fn(&Hold) -> bool) -> bool {
         self.set.iter().any(matches)

@@ -53,6 +53,14 @@ pub struct Begin {
     pub own: BTreeMap<String, Box<dyn Strategy>>,
 }
 
+/// What the exposure holds of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    venue: VenueId,
+    terms: OrderTerms,
+    left: Lots,
+}
+
 struct Runner {
     name: String,
     letter: StrategyLetter,
@@ -65,7 +73,7 @@ pub struct Trade {
     desk: Desk,
     market: Market,
     exposure: Exposure,
-    counted: BTreeMap<ClientOrderId, Lots>,
+    counted: BTreeMap<ClientOrderId, Counted>,
     gate: RiskGate,
     holds: Holds,
     runners: Vec<Runner>,
@@ -149,9 +157,9 @@ impl Trade {
         self.check_invariants();
     }
 
-    /// Hands over to a stop.
-    pub fn into_desk(self) -> Desk {
-        self.desk
+    /// Hands over to a stop: the desk, and whose commands still wait for a proof.
+    pub fn into_parts(self) -> (Desk, Vec<CommandId>) {
+        (self.desk, self.holds.into_askers())
     }
 
     /// The desk, for checks from outside.
@@ -329,26 +337,24 @@ impl Trade {
         }
     }
 
-    /// Brings the exposure in line with one order.
+    /// Brings the exposure in line with one order. One that was forgotten since has ended.
     fn count(&mut self, id: ClientOrderId) {
-        let Some(order) = self.desk.orders.get(id) else { return };
-        let counts = order.state.counts_for_limits();
-        let (left, terms, venue) = (order.left(), order.terms, order.key.venue);
-        match (self.counted.get(&id).copied(), counts) {
-            (None, true) => {
-                self.exposure.add(venue, &terms, left);
-                self.counted.insert(id, left);
-            }
-            (Some(before), true) if left < before => {
-                let by = before.less(left);
-                assert!(self.exposure.reduce(&terms, by).is_ok(), "exposure lost track of {id}");
-                self.counted.insert(id, left);
-            }
-            (Some(before), false) => {
-                assert!(self.exposure.remove(venue, &terms, before).is_ok(), "exposure lost track of {id}");
-                self.counted.remove(&id);
-            }
-            (Some(_), true) | (None, false) => {}
+        let order = self.desk.orders.get(id).filter(|order| order.state.counts_for_limits());
+        let now = order.map(|order| Counted { venue: order.key.venue, terms: order.terms, left: order.left() });
+        let before = match now {
+            Some(now) => self.counted.insert(id, now),
+            None => self.counted.remove(&id),
+        };
+        // A size that was mended, or fewer left: taken off as it was, put on as it is.
+        if before == now {
+            return;
+        }
+        if let Some(before) = before {
+            let is_held = self.exposure.remove(before.venue, &before.terms, before.left).is_ok();
+            assert!(is_held, "exposure lost track of {id}");
+        }
+        if let Some(now) = now {
+            self.exposure.add(now.venue, &now.terms, now.left);
         }
     }
 

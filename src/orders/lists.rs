@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::desk::{About, Desk, Note};
 use super::doubts::Question;
+use super::machine::Order;
 use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, Instance, VenueId, VenueOrderId};
 use crate::domain::money::Decimal;
@@ -271,6 +272,12 @@ impl Desk {
         self.orders.forget_trades(venue, cursor.plus_millis(-TRADE_MEMORY_MS));
         let name = self.catalogue.venue(venue).name.clone();
         self.record(Record::Cursor { venue: name, booked_to: cursor }, out);
+        // The list was complete: what a found order had filled besides was booked before this run, or long ago.
+        let booked_before: Vec<_> =
+            self.orders.owed_at(venue).map(Order::id).filter(|id| self.found.contains(id)).collect();
+        for id in booked_before {
+            self.orders.count_as_booked(id);
+        }
         if self.orders.owed_at(venue).next().is_some() {
             self.accounts[usize::from(venue.0)].fills_due = Some(at.boot.after(LIST_RETRY));
         }

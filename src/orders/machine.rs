@@ -201,6 +201,19 @@ impl OrderStateMachine {
         self.trades.entry(venue).or_default().insert(trade.clone(), at).is_none()
     }
 
+    /// Whether this trade was claimed already.
+    pub fn knows_trade(&self, venue: VenueId, trade: &TradeId) -> bool {
+        self.trades.get(&venue).is_some_and(|trades| trades.contains_key(trade))
+    }
+
+    /// What of an order was filled before anyone here knew it is booked elsewhere: nothing is owed for it.
+    pub fn count_as_booked(&mut self, id: ClientOrderId) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.filled = order.venue_filled;
+            self.note_owed(id);
+        }
+    }
+
     /// Drops the memory of trades before a moment: lists reach no further back.
     pub fn forget_trades(&mut self, venue: VenueId, before: Wall) {
         if let Some(trades) = self.trades.get_mut(&venue) {

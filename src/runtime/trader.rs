@@ -230,7 +230,10 @@ impl Trader {
                 machine = self.stop_after_panic(panic, at);
             }
             let was_trading = machine.is_trading();
-            machine = machine.advance(&mut self.frame, at, &mut actions);
+            machine = match machine.advance(&mut self.frame, at, &mut actions) {
+                Ok(machine) => machine,
+                Err(panic) => self.stop_after_panic(panic, at),
+            };
             if !was_trading && machine.is_trading() {
                 self.ready(&machine, locks);
             }
