@@ -434,10 +434,11 @@ fn a_mark_is_there_from_the_first_cycle_of_trading() {
 #[test]
 fn a_resume_while_a_pause_is_still_being_proved_lets_orders_rest() {
     let mut world = World::new(own_settings());
-    let mut n = 0;
+    let (mut n, mut last) = (0, Boot::ZERO);
     world.give_strategy(own(move |view, out| {
-        n += 1;
-        if view.may_create && n % 2 == 0 {
+        if view.may_create && view.at.boot.since(last) >= Duration::from_millis(100) {
+            last = view.at.boot;
+            n += 1;
             out.extend(place(view, n, TimeInForce::PostOnly, 39_000));
         }
     }));
