@@ -237,7 +237,12 @@ impl Desk {
             let (OrderState::New, Some(checked)) = (order.state, order.checked) else {
                 continue;
             };
-            let (key, terms) = (order.key.clone(), order.terms);
+            let (key, terms, intended_at) = (order.key.clone(), order.terms, order.changed_at);
+            if at.boot > intended_at.after(self.catalogue.venue(key.venue).traits.create_deadline) {
+                // The disk took longer than an order may wait: its price is of a market that has gone.
+                self.news(at, id, News::EndedUnsent, "not sent: its record took too long", out);
+                continue;
+            }
             let instrument = self.catalogue.instrument(terms.instrument);
             let (price, qty) = (instrument.price_of(terms.price), instrument.qty_of(terms.qty));
             let venue = key.venue;

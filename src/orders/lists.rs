@@ -22,6 +22,8 @@ use crate::domain::time::{Boot, Stamp, Wall};
 const FILL_OVERLAP_MS: i64 = 60_000;
 /// Without a cursor (a new or lost state directory) fills of ours are looked for this far back.
 const FILL_HORIZON_MS: i64 = 24 * 60 * 60 * 1000;
+/// Two clocks may differ by this much before a start is refused.
+const CURSOR_AHEAD_MAX_MS: i64 = 1_000;
 /// Before a list that broke off is asked for again.
 const LIST_RETRY: Duration = Duration::from_millis(200);
 /// A push usually brings an owed fill sooner than a list does.
@@ -265,6 +267,8 @@ impl Desk {
         }
         account.fetching_since = None;
         account.fills_complete = Some(started.boot);
+        // A venue clock that runs ahead must not carry the cursor past fills that are still to come.
+        let complete_to = complete_to.min(at.wall.plus_millis(CURSOR_AHEAD_MAX_MS));
         let cursor = account.booked_to.max(Some(complete_to)).unwrap_or(complete_to);
         account.booked_to = Some(cursor);
         // An order that a fill showed is not in doubt any more: booking it settled that.

@@ -208,10 +208,7 @@ impl Sweep {
     fn grade(&self, desk: &Desk) -> Grade {
         let traits = &desk.catalogue.venue(self.venue).traits;
         let lately = |left: Boot| left.after(traits.create_deadline).after(traits.lag) > self.began;
-        match self.before {
-            Before::ThisProcess if !self.last_create(desk).is_some_and(lately) => Grade::ByOrder,
-            Before::ThisProcess | Before::Unseen(_) => Grade::ByListing,
-        }
+        if self.last_create(desk).is_some_and(lately) { Grade::ByListing } else { Grade::ByOrder }
     }
 
     fn ask_fills(&self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {

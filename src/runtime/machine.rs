@@ -82,6 +82,7 @@ impl Machine {
             Progress::Failed(why) => Machine::Start(start).stop(frame, StopCause::StartFailed(why), at),
             Progress::Ready => {
                 let ready = start.into_ready(out);
+                let before = ready.before;
                 let begin = trade::Begin {
                     desk: ready.desk,
                     strategies: frame.settings.strategies.clone(),
@@ -90,6 +91,7 @@ impl Machine {
                     leftovers: ready.leftovers,
                     risk: ready.risk,
                     quotes: ready.quotes,
+                    before: ready.before,
                     limits: frame.settings.risk.clone(),
                     shutdown: frame.settings.shutdown.clone(),
                     own: frame.own_strategies.drain(..).map(|own| (own.name, own.strategy)).collect(),
@@ -98,7 +100,6 @@ impl Machine {
                     Ok(trade) => Machine::Trade(Box::new(trade)),
                     Err((desk, refusals)) => {
                         let cause = StopCause::StartFailed(refusals.join("; "));
-                        let before = Before::ThisProcess;
                         let books = Books { desk: *desk, before, unwatched: Vec::new(), unanswered: Vec::new() };
                         stopping(frame, cause, books, at)
                     }
@@ -115,8 +116,8 @@ impl Machine {
                 stopping(frame, cause, Books { desk, before, unwatched, unanswered: Vec::new() }, at)
             }
             Machine::Trade(trade) => {
-                let (desk, unanswered) = trade.into_parts();
-                let books = Books { desk, before: Before::ThisProcess, unwatched: Vec::new(), unanswered };
+                let (desk, before, unanswered) = trade.into_parts();
+                let books = Books { desk, before, unwatched: Vec::new(), unanswered };
                 stopping(frame, cause, books, at)
             }
             Machine::Stop(stop) => Machine::Stop(stop),

@@ -203,7 +203,7 @@ impl Stop {
                 Step::Cancel | Step::Prove => at.boot.after(HURRY_CANCEL),
                 _ => self.deadline,
             });
-            out.push(say(Level::Warn, "Third Ctrl-C: one last round of cancels, at most 8 s in all".into()));
+            out.push(say(Level::Warn, "Hurrying: one last round of cancels, at most 8 s in all".into()));
             return;
         }
         let left_s = at.boot.until(self.deadline).as_secs();
@@ -537,7 +537,7 @@ impl Stop {
         }
         if is_kept {
             let is_known = self.n_unsettled() == 0 && self.all_listed();
-            return if is_known { Ending::Kept } else { Ending::Residue };
+            return if is_known { Ending::Kept(self.desk.orders.n_open()) } else { Ending::Residue };
         }
         let proofs: Option<Vec<_>> = self.sweeps.iter().map(Sweep::proof).collect();
         match proofs {
@@ -558,11 +558,11 @@ impl Stop {
         let report = self.report(at, true);
         let (headline, level) = match ending {
             Ending::Residue => ("SHUTDOWN ENDED WITH ORDERS THAT ARE OR MAY BE OPEN", Level::Error),
-            Ending::Clean(_) | Ending::Kept | Ending::NeverSent => ("GRACEFUL SHUTDOWN COMPLETE", Level::Info),
+            Ending::Clean(_) | Ending::Kept(_) | Ending::NeverSent => ("GRACEFUL SHUTDOWN COMPLETE", Level::Info),
         };
         let proof = match ending {
             Ending::Clean(_) => format!("proved {}", report.proof.grade),
-            Ending::Kept => format!("{} kept by policy", report.orders.kept.len()),
+            Ending::Kept(n_kept) => format!("{n_kept} kept by policy"),
             Ending::NeverSent => "DRY_RUN".into(),
             Ending::Residue => format!("NOT proved: {}", self.missing_words()),
         };
@@ -589,7 +589,7 @@ impl Stop {
         let n_canceled = self.findings.canceled.len();
         let proof = match ending {
             Ending::Clean(_) => format!("none left ({})", self.grade_word()),
-            Ending::Kept => format!("{} kept by policy", self.desk.orders.n_open()),
+            Ending::Kept(n_kept) => format!("{n_kept} kept by policy"),
             Ending::NeverSent => "nothing was sent (DRY_RUN)".into(),
             Ending::Residue => format!("NOT PROVED, {} may be open", self.remaining().len()),
         };

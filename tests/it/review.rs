@@ -283,37 +283,6 @@ fn a_busy_run_that_stopped_clean_can_start_again() {
 }
 
 #[test]
-fn two_fills_on_different_symbols_may_carry_the_same_trade_number() {
-    let mut settings = resting(2);
-    settings.venues[0].symbols.push(Symbol::new("ETH-USDT"));
-    let mut world = started(settings);
-    assert!(world.run_until(MINUTE, |world| open_at(world, 0) == 2));
-    let known = some_id(&world);
-    for (n, symbol) in ["BTC-USDT", "ETH-USDT"].into_iter().enumerate() {
-        let fill = Fill {
-            trade_id: TradeId::new("12345"),
-            price: Decimal::whole(1_000),
-            qty: "0.001".parse().unwrap(),
-            fee: Decimal::ZERO,
-            fee_asset: "USDT".into(),
-            maker: true,
-            at: world.stamp().wall,
-        };
-        let row = FillRow {
-            symbol: Symbol::new(symbol),
-            client_id: Some(id(known, 800 + n as u32).as_str().to_owned()),
-            venue_order_id: VenueOrderId::new(&format!("v{n}")),
-            side: Side::Buy,
-            fill,
-        };
-        world.tell(Event::Fill(VenueId(0), Box::new(row)));
-    }
-    world.run_for(Duration::from_millis(5));
-    let held = world.desk().unwrap().positions().filter(|(_, position)| position.fills > 0).count();
-    assert_eq!(held, 2, "a fill was lost");
-}
-
-#[test]
 fn adopting_begins_only_with_books_that_agree_with_the_venue() {
     let mut settings = resting(5);
     settings.start.on_start = OnStart::Adopt;
