@@ -193,6 +193,11 @@ impl Desk {
             self.tally.foreign_fills += 1;
             return;
         };
+        // Before anything else: lists overlap, and a trade booked long ago may be of an order nobody remembers. That one
+        // is not found anew; its fills would be owed for ever.
+        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
+            return;
+        }
         let is_found = self.orders.get(id).is_none();
         let instrument = self.instrument_for(venue, &row.symbol);
         if is_found {
@@ -210,9 +215,6 @@ impl Desk {
             ));
             return;
         };
-        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
-            return;
-        }
         self.book_position(venue, instrument, id, row, out);
         if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
             out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));

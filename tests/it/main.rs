@@ -6,4 +6,5 @@ mod harness;
 mod oracle;
 mod process;
 mod stop;
+mod storm;
 mod worlds;
