@@ -4,7 +4,7 @@
 //! when the venues have shown that nothing is left.
 
 use crate::domain::action::{Action, Level};
-use crate::domain::command::CommandId;
+use crate::domain::command::{CommandAnswer, CommandId};
 use crate::domain::event::Stream;
 use crate::domain::ids::VenueId;
 use crate::domain::time::Stamp;
@@ -41,6 +41,7 @@ pub struct Holds {
     set: Vec<Hold>,
     sweeps: Vec<Sweep>,
     askers: Vec<CommandId>,
+    called_off: Vec<CommandId>,
 }
 
 impl Holds {
@@ -62,9 +63,18 @@ impl Holds {
     /// being cancelled goes on being cancelled.
     pub fn clear(&mut self, matches: impl Fn(&Hold) -> bool) {
         self.set.retain(|hold| !matches(hold));
-        if self.set.is_empty() && self.askers.is_empty() {
+        if !self.set.contains(&Hold::Operator) {
+            self.called_off.append(&mut self.askers);
+        }
+        if self.set.is_empty() {
             self.sweeps.clear();
         }
+    }
+
+    /// Whoever still waits for an answer; for a stop, which answers in our place.
+    pub fn into_askers(mut self) -> Vec<CommandId> {
+        self.askers.append(&mut self.called_off);
+        self.askers
     }
 
     /// Whether there is such a hold.
@@ -83,8 +93,12 @@ impl Holds {
         (!words.is_empty()).then(|| words.join("; "))
     }
 
-    /// Moves the sweep on. Gives the answers for those who asked for it, once it is proved.
-    pub fn pass(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) -> Vec<(CommandId, String)> {
+    /// Moves the sweep on. Gives the answers for those who asked for it, once it is proved, and for those whose pause
+    /// ended before.
+    pub fn pass(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) -> Vec<(CommandId, CommandAnswer)> {
+        let called_off = "resumed before the venues had shown that nothing is left";
+        let mut answers: Vec<_> =
+            self.called_off.drain(..).map(|asker| (asker, answer(false, called_off.into()))).collect();
         let mut words = Vec::new();
         let mut is_proved = true;
         for sweep in &mut self.sweeps {
@@ -101,7 +115,7 @@ impl Holds {
             }
         }
         if !is_proved {
-            return Vec::new();
+            return answers;
         }
         if !self.sweeps.is_empty() {
             out.push(Action::Say(Level::Info, format!("Every order is cancelled: {}", words.join("; "))));
@@ -111,8 +125,13 @@ impl Holds {
             words.push("DRY_RUN: nothing was ever sent".into());
         }
         let text = format!("paused. {}. `lastorders resume` trades on", words.join("; "));
-        self.askers.drain(..).map(|asker| (asker, text.clone())).collect()
+        answers.extend(self.askers.drain(..).map(|asker| (asker, answer(true, text.clone()))));
+        answers
     }
+}
+
+fn answer(ok: bool, text: String) -> CommandAnswer {
+    CommandAnswer { ok, text, data: serde_json::Value::Null }
 }
 
 impl Hold {

@@ -60,14 +60,16 @@ pub struct Reconcile {
     look: Option<Look>,
     trouble: Option<String>,
     n_failures: u32,
-    /// Balance less position, per currency, at the first look: deposits made before us are not a difference.
+    /// Balance less position, per currency, when we came: deposits made before us are not a difference. Two looks must
+    /// agree on it, or a fill that was under way would make every later comparison differ.
     baseline: Option<BTreeMap<String, Decimal>>,
+    first_look: Option<BTreeMap<String, Decimal>>,
     suspected: BTreeMap<String, Decimal>,
     held: BTreeMap<String, u32>,
 }
 
 impl Reconcile {
-    /// The first look is at once: it sets what later ones are compared with.
+    /// The first looks are at once: they set what later ones are compared with.
     pub fn new(venue: VenueId, at: Boot) -> Reconcile {
         Reconcile {
             venue,
@@ -76,6 +78,7 @@ impl Reconcile {
             trouble: None,
             n_failures: 0,
             baseline: None,
+            first_look: None,
             suspected: BTreeMap::new(),
             held: BTreeMap::new(),
         }
@@ -173,7 +176,12 @@ impl Reconcile {
     fn judge(&mut self, at: Stamp, desk: &Desk) -> Option<Reconciled> {
         let rest = self.rest(desk);
         let Some(baseline) = &self.baseline else {
-            self.baseline = Some(rest);
+            if self.first_look.as_ref() == Some(&rest) {
+                self.baseline = self.first_look.take();
+            } else {
+                self.first_look = Some(rest);
+                self.next_at = at.boot.after(SECOND_LOOK);
+            }
             return Some(Reconciled::Agrees { released: Vec::new() });
         };
         let mut drifts = BTreeMap::new();

@@ -149,9 +149,9 @@ impl Trade {
         self.check_invariants();
     }
 
-    /// Hands over to a stop.
-    pub fn into_desk(self) -> Desk {
-        self.desk
+    /// Hands over to a stop: the desk, and who still waits for the answer to a `pause` or `cancel-all`.
+    pub fn into_parts(self) -> (Desk, Vec<CommandId>) {
+        (self.desk, self.holds.into_askers())
     }
 
     /// The desk, for checks from outside.
@@ -464,8 +464,8 @@ impl Trade {
 
     /// What holds trading cancels what rests, proves it, and answers whoever asked.
     fn hold_on(&mut self, at: Stamp, out: &mut Vec<Action>) {
-        for (asker, words) in self.holds.pass(at, &mut self.desk, out) {
-            out.push(Action::Answer(asker, CommandAnswer { ok: true, text: words, data: serde_json::Value::Null }));
+        for (asker, answer) in self.holds.pass(at, &mut self.desk, out) {
+            out.push(Action::Answer(asker, answer));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::domain::action::Action;
 use crate::domain::event::Event;
 use crate::domain::instrument::Catalogue;
 use crate::domain::settings::Settings;
-use crate::domain::snapshot::State;
+use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::stop::StopCause;
 use crate::domain::time::Stamp;
 use crate::engine::strategy::Strategy;
@@ -102,7 +102,11 @@ impl Machine {
                 let (desk, before, unwatched) = start.into_parts(at);
                 stopping(frame, cause, desk, (before, unwatched), at)
             }
-            Machine::Trade(trade) => stopping(frame, cause, trade.into_desk(), (Before::ThisProcess, Vec::new()), at),
+            Machine::Trade(trade) => {
+                let (desk, askers) = trade.into_parts();
+                let begin = begin(frame, cause, desk, (Before::ThisProcess, Vec::new()));
+                Machine::Stop(Box::new(Stop::new(stop::Begin { askers, ..begin }, at)))
+            }
             Machine::Stop(stop) => Machine::Stop(stop),
         }
     }
@@ -149,22 +153,20 @@ impl Machine {
     }
 }
 
-fn stopping(
-    frame: &Frame,
-    cause: StopCause,
-    desk: Desk,
-    (before, unwatched): (Before, Vec<crate::domain::snapshot::SavedOrder>),
-    at: Stamp,
-) -> Machine {
-    let begin = stop::Begin {
+fn stopping(frame: &Frame, cause: StopCause, desk: Desk, left: (Before, Vec<SavedOrder>), at: Stamp) -> Machine {
+    Machine::Stop(Box::new(Stop::new(begin(frame, cause, desk, left), at)))
+}
+
+fn begin(frame: &Frame, cause: StopCause, desk: Desk, (before, unwatched): (Before, Vec<SavedOrder>)) -> stop::Begin {
+    stop::Begin {
         cause,
         desk,
         before,
         unwatched,
+        askers: Vec::new(),
         settings: frame.settings.shutdown.clone(),
         report_path: frame.report_path.clone(),
-    };
-    Machine::Stop(Box::new(Stop::new(begin, at)))
+    }
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

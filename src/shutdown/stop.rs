@@ -45,6 +45,8 @@ pub struct Begin {
     pub before: Before,
     /// Open orders at venues nobody configured any more.
     pub unwatched: Vec<SavedOrder>,
+    /// Commands that wait for an answer which only trading could have given.
+    pub askers: Vec<CommandId>,
     /// The operator's policy.
     pub settings: ShutdownSettings,
     /// Where the report will lie, for the last line.
@@ -65,6 +67,7 @@ pub struct Stop {
     pub(super) state_flushed: Option<Result<(), String>>,
     pub(super) tasks: Closing,
     before: Before,
+    askers: Vec<CommandId>,
     report_path: String,
     deadline: Boot,
     step: Step,
@@ -84,13 +87,14 @@ pub struct Stop {
 impl Stop {
     /// Takes over. The first cycle shuts the gate.
     pub fn new(begin: Begin, at: Stamp) -> Stop {
-        let Begin { cause, desk, before, unwatched, settings, report_path } = begin;
+        let Begin { cause, desk, before, unwatched, askers, settings, report_path } = begin;
         let deadline = at.boot.after(whole_budget(&settings));
         Stop {
             desk,
             cause,
             before,
             unwatched,
+            askers,
             began: at,
             steps: Vec::new(),
             sweeps: Vec::new(),
@@ -239,7 +243,12 @@ impl Stop {
         }
         out.push(say(Level::Info, format!("Step {}/11: {}", self.step.number(), self.step.title())));
         match self.step {
-            Step::Gate => self.shut_gate(at, out),
+            Step::Gate => {
+                self.shut_gate(at, out);
+                for asker in std::mem::take(&mut self.askers) {
+                    out.push(refusal(asker, "a stop began before it was done; the report tells how the orders ended"));
+                }
+            }
             Step::Cancel => self.begin_cancel(at, out),
             Step::Prove | Step::Strategies | Step::Recorder => {}
             Step::Save => self.save_state(out),
@@ -559,6 +568,10 @@ impl Stop {
     pub(super) fn is_remaining(&self, id: ClientOrderId) -> bool {
         self.desk.orders.get(id).is_some_and(|order| order.state.is_open())
     }
+}
+
+fn refusal(asker: CommandId, text: &str) -> Action {
+    Action::Answer(asker, CommandAnswer { ok: false, text: text.into(), data: serde_json::Value::Null })
 }
 
 pub(super) fn say(level: Level, text: String) -> Action {

@@ -5,6 +5,8 @@ mod bomb;
 mod harness;
 mod oracle;
 mod process;
+mod start;
 mod stop;
 mod storm;
+mod trade;
 mod worlds;

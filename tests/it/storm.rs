@@ -230,9 +230,13 @@ fn storm(seed: u64, seen: &mut Seen) {
         start(&mut world, &told);
     }
     world.signal(SignalName::Term);
-    if let Ok(id) = std::env::var("STORY") { world.run_to_verdict(); crate::worlds::tell_story(&world, &id); }
+    if let Ok(id) = std::env::var("STORY") {
+        world.run_to_verdict();
+        crate::worlds::tell_story(&world, &id);
+    }
     assert_clean_stop(&mut world, &settings, 0, &told);
-    seen.n_fills += world.venues.iter().map(|venue| venue.exchange.fills(lastorders::sim::world::ACCOUNT).len()).sum::<usize>();
+    seen.n_fills +=
+        world.venues.iter().map(|venue| venue.exchange.fills(lastorders::sim::world::ACCOUNT).len()).sum::<usize>();
     seen.n_creates += world.creates_seen.len();
 }
 
