@@ -166,10 +166,8 @@ impl Stop {
 
     fn note(&mut self, note: &Note) {
         match note {
-            Note::Moved { id, before, after } => {
-                if after.is_terminal() {
-                    self.findings.ended(*id, *before, *after, &self.desk);
-                }
+            Note::Moved { id, before, after } if after.is_terminal() => {
+                self.findings.ended(*id, *before, *after, &self.desk);
             }
             Note::Found(id) => {
                 if let Some(order) = self.desk.orders.get(*id) {

@@ -7,6 +7,7 @@ mod oracle;
 mod process;
 mod start;
 mod stop;
+mod stop_races;
 mod storm;
 mod trade;
 mod worlds;

@@ -1,14 +1,12 @@
 //! Trading: pauses, limits, comparisons with the venue, a disk that fails. On the real machines in virtual time.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use lastorders::domain::command::{Command, CommandAnswer, CommandId};
 use lastorders::domain::event::SignalName;
 use lastorders::domain::ids::Symbol;
 use lastorders::domain::money::Decimal;
 use lastorders::domain::order::Side;
-use lastorders::domain::settings::Settings;
 use lastorders::exchange::{AskKind, ErrorCode, Fault, On, Plan};
 use lastorders::sim::settings::quiet;
 use lastorders::sim::world::World;
@@ -317,6 +315,4 @@ fn without_strategies_nothing_is_ever_asked_for() {
     let mut world = world_at_rest(quiet(), 0);
     world.run_for(10 * MINUTE);
     assert!(world.creates_seen.is_empty());
-    let _: &Settings = world.settings_mut();
-    world.run_for(Duration::from_millis(1));
 }

@@ -245,16 +245,3 @@ pub(crate) fn assert_clean_stop(world: &mut World, settings: &Settings, code: u8
     assert_eq!((report.exit_code, report.orders.remaining.len()), (code, 0), "{told}: {report:#?}");
     report
 }
-
-/// For a person who looks at a failing seed: what ledger and log say about one order.
-#[allow(dead_code, reason = "called by hand while a seed is studied")]
-pub(crate) fn tell_story(world: &World, client_id: &str) {
-    for venue in 0..world.venues.len() {
-        for line in world.venues[venue].ledger.iter().filter(|line| line.contains(client_id)) {
-            println!("{line}");
-        }
-    }
-    for (_, text) in &world.said {
-        println!("{text}");
-    }
-}
