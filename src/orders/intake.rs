@@ -218,8 +218,9 @@ impl Desk {
             self.tally.foreign_fills += 1;
             return;
         };
-        // Before anything else: lists overlap, and a trade booked long ago may be of an order nobody remembers.
-        if self.orders.knows_trade(venue, &row.fill.trade_id) {
+        // Before anything else: lists overlap, and a trade booked long ago may be of an order nobody remembers. That one
+        // is not found anew; its fills would be owed for ever.
+        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
             return;
         }
         let is_found = self.orders.get(id).is_none();
@@ -239,9 +240,6 @@ impl Desk {
             ));
             return;
         };
-        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
-            return;
-        }
         self.book_position(venue, instrument, id, row, out);
         self.name(id, &row.venue_order_id, out);
         match self.orders.book(at.boot, id, qty) {

@@ -201,11 +201,6 @@ impl OrderStateMachine {
         self.trades.entry(venue).or_default().insert(trade.clone(), at).is_none()
     }
 
-    /// Whether this trade was claimed already.
-    pub fn knows_trade(&self, venue: VenueId, trade: &TradeId) -> bool {
-        self.trades.get(&venue).is_some_and(|trades| trades.contains_key(trade))
-    }
-
     /// What of an order was filled before anyone here knew it is booked elsewhere: nothing is owed for it.
     pub fn count_as_booked(&mut self, id: ClientOrderId) {
         if let Some(order) = self.orders.get_mut(&id) {

@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// Changes the settings of processes started from now on.
+    /// Changes the settings of processes started from now on. Venues may go from the end, none may come.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
@@ -175,14 +175,13 @@ impl World {
             own_strategies: std::mem::take(&mut self.own_strategies),
         };
         let mut loose = VecDeque::new();
-        for (place, venue) in self.venues.iter().enumerate() {
+        for ((place, venue), settings) in self.venues.iter().enumerate().zip(&self.settings.venues) {
             let id = VenueId(place as u8);
             for stream in [Stream::Public, Stream::Private] {
                 loose.push_back(Event::Link(id, stream, LinkState::Up));
             }
             // Whoever connects is told the prices of the moment; a still market has nothing to tell later.
-            let symbols = &self.settings.venues[place].symbols;
-            let prices = symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
+            let prices = settings.symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
             loose.extend(prices.map(|prices| Event::Quote(quote(id, prices))));
         }
         self.verdict = None;
@@ -351,7 +350,12 @@ impl World {
         let now = Micros::new(self.now_us);
         let stamp = self.stamp();
         for (place, venue) in self.venues.iter_mut().enumerate() {
-            venue.advance(VenueId(place as u8), now, stamp.boot, &mut events);
+            let mut told = Vec::new();
+            venue.advance(VenueId(place as u8), now, stamp.boot, &mut told);
+            // A venue that left the settings trades on, and nobody here is connected to it.
+            if place < self.settings.venues.len() {
+                events.append(&mut told);
+            }
         }
         if let Some(process) = &mut self.process {
             let messages = std::mem::take(&mut process.books.messages);

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use lastorders::domain::command::Command;
 use lastorders::domain::event::{Event, LinkState, SignalName, Stream};
-use lastorders::domain::ids::{ClientOrderId, InstrumentId, Symbol, TradeId, VenueId, VenueOrderId};
+use lastorders::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId, VenueOrderId};
 use lastorders::domain::money::Decimal;
-use lastorders::domain::order::{Fill, FillRow, OrderRow, OrderTerms, Side, TimeInForce, VenueStatus};
+use lastorders::domain::order::{OrderRow, OrderTerms, Side, TimeInForce, VenueStatus};
 use lastorders::domain::settings::{MarketMakerSettings, OnExit, OnStart, Settings, StrategyKind, StrategySettings};
 use lastorders::domain::stop::StopCause;
 use lastorders::domain::time::Boot;
