@@ -53,7 +53,8 @@ impl Cancels {
         if self.wanted.contains_key(&id) {
             return false;
         }
-        self.wanted.insert(id, Try { rank, next_at: at, n_tries: 0, on_its_way: None, alone: false, has_failed: false });
+        self.wanted
+            .insert(id, Try { rank, next_at: at, n_tries: 0, on_its_way: None, alone: false, has_failed: false });
         self.queue.insert((at, rank, id));
         true
     }

@@ -220,8 +220,7 @@ fn no_create_leaves_after_the_trading_machine_panicked() {
     world.start().unwrap();
     assert!(world.run_until(MINUTE, |world| world.creates_seen.len() >= 5));
     fail.store(true, Ordering::SeqCst);
-    let is_stopping =
-        |world: &World| world.machine().is_none_or(lastorders::runtime::machine::Machine::is_stopping);
+    let is_stopping = |world: &World| world.machine().is_none_or(lastorders::runtime::machine::Machine::is_stopping);
     let mut before = world.creates_seen.len();
     world.run_until(MINUTE, |world| {
         if !is_stopping(world) {
@@ -336,9 +335,9 @@ fn adopting_begins_only_with_books_that_agree_with_the_venue() {
     world.run_for(SECOND * 5);
     assert_eq!(open_at(&world, 0), 3);
     world.start().unwrap();
-    assert!(world.run_until(MINUTE, |world| world
-        .machine()
-        .is_some_and(lastorders::runtime::machine::Machine::is_trading)));
+    assert!(
+        world.run_until(MINUTE, |world| world.machine().is_some_and(lastorders::runtime::machine::Machine::is_trading))
+    );
     let believed = world.desk().unwrap().orders.n_open();
     assert_eq!(believed, open_at(&world, 0), "trading begins on orders that are gone");
 }
@@ -354,8 +353,7 @@ fn an_order_believed_ended_that_a_listing_shows_is_chased_while_trading() {
     // The venue says it ended; it did not.
     world.tell(Event::Order(VenueId(0), {
         let real = world.desk().unwrap().orders.get(ghost).unwrap().key.clone();
-        let mut row =
-            row_of(ghost, VenueStatus::Ended(lastorders::domain::order::Outcome::Canceled));
+        let mut row = row_of(ghost, VenueStatus::Ended(lastorders::domain::order::Outcome::Canceled));
         row.venue_order_id = real.venue_order_id.unwrap();
         Box::new(row)
     }));
@@ -443,7 +441,11 @@ fn a_resume_while_a_pause_is_still_being_proved_lets_orders_rest() {
     world.run_for(SECOND * 60);
     let more = world.desk().unwrap().tally().cancel_requests - cancels;
     let answer = world.answers.iter().find(|(id, _)| *id == paused).map(|(_, answer)| answer.text.clone());
-    assert!(more == 0 && open_at(&world, 0) == 5, "{more} cancels after resume, {} rest, pause said {answer:?}", open_at(&world, 0));
+    assert!(
+        more == 0 && open_at(&world, 0) == 5,
+        "{more} cancels after resume, {} rest, pause said {answer:?}",
+        open_at(&world, 0)
+    );
 }
 
 #[test]
@@ -521,7 +523,11 @@ fn a_strategy_that_panics_while_adopting_leads_to_a_stop() {
     world.kill();
     world.give_strategy(OwnStrategy {
         name: "own".into(),
-        strategy: Box::new(Scripted { play: |_: &View<'_>, _: &mut Vec<Wish>| {}, adopts: || panic!("planted"), fuse: Arc::default() }),
+        strategy: Box::new(Scripted {
+            play: |_: &View<'_>, _: &mut Vec<Wish>| {},
+            adopts: || panic!("planted"),
+            fuse: Arc::default(),
+        }),
     });
     world.start().unwrap();
     let code = world.run_to_verdict();
@@ -634,7 +640,12 @@ fn what_a_stop_costs_for_n_orders() {
         let report = world.report().unwrap();
         std::fs::write(
             format!("/tmp/review-cost-{n}.txt"),
-            format!("{n}: {:?} real, {} found, {} ms virtual, {code:?}\n", began.elapsed(), report.orders.found, report.duration_ms),
+            format!(
+                "{n}: {:?} real, {} found, {} ms virtual, {code:?}\n",
+                began.elapsed(),
+                report.orders.found,
+                report.duration_ms
+            ),
         )
         .unwrap();
     }
@@ -739,14 +750,19 @@ fn storm(seed: u64) -> Vec<String> {
         let report = world.report();
         if std::env::var("REVIEW_TALK").is_ok() {
             let n_fills: usize = world.venues.iter().map(|venue| venue.exchange.fills(ACCOUNT).len()).sum();
-            let n_faults = world.venues.iter().flat_map(|venue| &venue.ledger).filter(|line| line.contains("fault")).count();
-            let orders = report.as_ref().map(|report| (report.orders.found, report.orders.canceled, report.proof.grade.clone(), report.duration_ms));
-            findings.push(format!("{seed}.{round}: {} creates {n_fills} fills {n_faults} faults {orders:?} exit {code}", world.creates_seen.len()));
+            let n_faults =
+                world.venues.iter().flat_map(|venue| &venue.ledger).filter(|line| line.contains("fault")).count();
+            let orders = report.as_ref().map(|report| {
+                (report.orders.found, report.orders.canceled, report.proof.grade.clone(), report.duration_ms)
+            });
+            findings.push(format!(
+                "{seed}.{round}: {} creates {n_fills} fills {n_faults} faults {orders:?} exit {code}",
+                world.creates_seen.len()
+            ));
         }
         let rest: usize = (0..world.venues.len()).map(|place| open_at(&world, place)).sum();
         let words = world.verdict.as_ref().map(|verdict| verdict.summary.clone()).unwrap_or_default();
-        let has_failed =
-            |text: &str| text.contains("The trading machine failed") && !text.contains("planted");
+        let has_failed = |text: &str| text.contains("The trading machine failed") && !text.contains("planted");
         if let Some((_, text)) = world.said.iter().find(|(_, text)| has_failed(text)) {
             findings.push(format!("{seed}.{round}: {text}"));
         }
@@ -759,12 +775,16 @@ fn storm(seed: u64) -> Vec<String> {
             let why = world.said.iter().rev().find(|(_, text)| text.contains("did not get through"));
             findings.push(format!("{seed}.{round}: exit {code}, {rest} on the book, {proof:?} {why:?}"));
             if std::env::var("REVIEW_TALK").is_ok() {
-                let owed = report.as_ref().and_then(|report| report.proof.missing.first()?.split(' ').nth(2).map(str::to_owned));
+                let owed = report
+                    .as_ref()
+                    .and_then(|report| report.proof.missing.first()?.split(' ').nth(2).map(str::to_owned));
                 let owed = owed.unwrap_or_default();
                 for venue in &world.venues {
-                    findings.extend(venue.ledger.iter().filter(|line| !owed.is_empty() && line.contains(&owed)).cloned());
+                    findings
+                        .extend(venue.ledger.iter().filter(|line| !owed.is_empty() && line.contains(&owed)).cloned());
                 }
-                findings.extend(world.said.iter().filter(|(_, text)| text.contains(&owed)).map(|(_, text)| text.clone()));
+                findings
+                    .extend(world.said.iter().filter(|(_, text)| text.contains(&owed)).map(|(_, text)| text.clone()));
                 findings.push(format!("now {}", world.stamp().wall));
             }
         }

@@ -282,9 +282,9 @@ fn a_venue_that_denies_a_resting_order_is_asked_again_at_a_measured_pace() {
     world.venues[0].exchange.plan(Plan::always(On::AnyCancel, Fault::NotFound)).unwrap();
     let mark = ledger_mark(&world, 0);
     term(&mut world);
-    assert!(world.run_until(MINUTE, |world| {
-        world.verdict.is_some() || world.venues[0].ledger.len() > mark + 20_000
-    }));
+    assert!(
+        world.run_until(MINUTE, |world| { world.verdict.is_some() || world.venues[0].ledger.len() > mark + 20_000 })
+    );
     assert_eq!(world.verdict.as_ref().map(|verdict| verdict.exit_code), Some(3), "it never came to an end");
     assert_truth(&world, "denied");
     let asked = requests(&world, 0, mark);
@@ -747,8 +747,7 @@ fn kept_orders_are_named_and_adopted_by_the_next_start() {
     term(&mut world);
     assert_eq!(world.run_to_verdict(), Some(0));
     let report = report(&world);
-    let named: BTreeSet<_> =
-        report.orders.kept.iter().map(|line| line.client_order_id.as_str().to_owned()).collect();
+    let named: BTreeSet<_> = report.orders.kept.iter().map(|line| line.client_order_id.as_str().to_owned()).collect();
     assert_eq!((&named, report.orders.canceled, report.orders.remaining.len()), (&before, 0, 0));
     assert!(world.verdict.as_ref().unwrap().summary.contains("8 kept by policy"));
 
