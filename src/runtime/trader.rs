@@ -341,7 +341,7 @@ impl Trader {
             phase: machine.phase(),
             uptime: at.boot.since(self.began),
             orders_open: desk.orders.n_open() + desk.orders.n_new(),
-            orders_unknown: status::n_unknown(desk),
+            orders_unknown: desk.orders.n_unknown(),
             fills: desk.tally().fills,
             profit: status::profit(desk),
             positions: held.map(|(instrument, position)| (instrument.symbol().clone(), position.qty)).collect(),
