@@ -208,12 +208,23 @@ fn not_found_for_an_order_that_rests_leads_to_its_cancel_all_the_same() {
     bench.reply("cancel", refused(RefusalKind::NotFound));
     bench.reply("query", Answered::Done(Facts::Order(Some(open(ids[0])))));
     assert_eq!(bench.state_of(ids[0]), StateName::PendingCancel);
-    assert_eq!(bench.waiting(), ["cancel"], "at once: it is there");
+    assert!(bench.wire.is_empty(), "a venue that denies what rests is not asked as fast as it answers");
+    bench.pass_slowly(1_000);
+    assert_eq!(bench.waiting(), ["cancel"], "but within the second");
     bench.reply("cancel", taken());
     bench.push(MAIN, ended(ids[0], Outcome::Canceled, 0));
     assert_eq!(bench.state_of(ids[0]), StateName::Canceled);
     bench.pass_slowly(5_000);
     assert!(bench.wire.is_empty());
+}
+
+#[test]
+fn a_taken_cancel_of_an_order_that_still_rests_is_asked_for_again_at_once() {
+    let (mut bench, ids) = canceling(1);
+    bench.reply("cancel", taken());
+    bench.pass_slowly(LAG_MS + 300);
+    bench.reply("query", Answered::Done(Facts::Order(Some(open(ids[0])))));
+    assert_eq!(bench.waiting(), ["cancel"]);
 }
 
 #[test]

@@ -165,8 +165,9 @@ fn anything_of_ours_in_a_listing_starts_the_count_again() {
     broom.run(1);
     broom.book.clear();
     assert!(broom.missing().contains(&Missing::VenueLists(id)));
-    broom.run(10);
+    broom.run(LAG_MS + 10);
     assert_eq!(broom.proof().map(|proof| proof.n_listings()), Some(4), "clean, ours, clean, clean");
+    assert_eq!(broom.asked_ms, [1, 2, 3 + LAG_MS, 4 + LAG_MS], "asking faster would show nothing newer");
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn a_ghost_is_cancelled_again_and_blocks_the_proof_while_it_is_listed() {
     assert!(broom.missing().contains(&Missing::VenueLists(id)));
     assert_eq!(broom.sweep.listed_still().len(), 1);
     broom.book.clear();
-    broom.run(50);
+    broom.run(LAG_MS + 50);
     assert!(broom.proof().is_some());
 }
 
