@@ -200,6 +200,7 @@ impl Host {
         let last_lsn = store.state().journal_seq;
         let letters = settings.strategies.iter().zip(0..);
         let begin = Begin {
+            before: lastorders::orders::sweep::Before::ThisProcess,
             desk: Desk::new(catalogue, identity, last_lsn, 0),
             letters: letters
                 .map(|(strategy, n)| (strategy.name.clone(), StrategyLetter::nth(n).expect("two letters")))
