@@ -261,12 +261,17 @@ impl Desk {
         match order.state {
             OrderState::New => self.news(at, id, News::EndedUnsent, "cancelled before it was sent", out),
             state if state.is_open() => {
-                if self.cancels.want(id, rank, at.boot) {
-                    self.accounts[usize::from(order.key.venue.0)].n_cancels_wanted += 1;
-                }
+                let venue = order.key.venue;
+                self.want_cancel(at, venue, id, rank);
                 self.news(at, id, News::CancelAsked, "", out);
             }
             _ => {}
+        }
+    }
+
+    pub(super) fn want_cancel(&mut self, at: Stamp, venue: VenueId, id: ClientOrderId, rank: Rank) {
+        if self.cancels.want(id, rank, at.boot) {
+            self.accounts[usize::from(venue.0)].n_cancels_wanted += 1;
         }
     }
 

@@ -99,7 +99,7 @@ impl Desk {
         }
         if state == OrderState::Canceling {
             // Whoever asked for it is gone, the wish is not.
-            self.cancels.want(id, 0, at.boot);
+            self.want_cancel(at, venue, id, 0);
         }
         self.orders.insert(order)
     }
