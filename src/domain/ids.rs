@@ -65,7 +65,8 @@ impl fmt::Display for VenueOrderId {
     }
 }
 
-/// The id the venue gave a trade: a fill is booked once for each.
+/// The id of a trade, unique within an account: a fill is booked once for each. Where a venue numbers trades or orders
+/// by symbol, its codec puts the symbol in front, here and in `VenueOrderId`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TradeId(Arc<str>);

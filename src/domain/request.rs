@@ -150,6 +150,8 @@ pub enum RefusalKind {
     TooManyOrders,
     /// A client id was used before: an earlier try went in.
     DuplicateId,
+    /// It came too late or too fast: nothing against the order itself.
+    NotNow,
     /// Anything else: our mistake or the venue's rule.
     Other,
 }

@@ -38,7 +38,7 @@ pub enum Resting {
 /// All holds, and the sweep they asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Holds {
-    set: Vec<Hold>,
+    set: Vec<(Hold, Resting)>,
     sweeps: Vec<Sweep>,
     askers: Vec<CommandId>,
 }
@@ -47,9 +47,10 @@ impl Holds {
     /// Sets a hold. `asker` is answered when nothing rests any more.
     pub fn set(&mut self, hold: Hold, resting: Resting, asker: Option<CommandId>, at: Stamp, desk: &Desk) {
         self.askers.extend(asker);
-        let is_new = !self.set.contains(&hold);
+        let is_new = !self.set.iter().any(|(known, rests)| *known == hold && *rests == resting);
         if is_new {
-            self.set.push(hold);
+            self.set.retain(|(known, _)| *known != hold);
+            self.set.push((hold, resting));
         }
         let sweeps_again = is_new || asker.is_some();
         if resting == Resting::Cancel && self.sweeps.is_empty() && sweeps_again && desk.sends() {
@@ -58,18 +59,26 @@ impl Holds {
         }
     }
 
-    /// Ends the holds that match. Once none is left an unfinished sweep ends too: what rests is wanted again, what is
-    /// being cancelled goes on being cancelled.
-    pub fn clear(&mut self, matches: impl Fn(&Hold) -> bool) {
-        self.set.retain(|hold| !matches(hold));
-        if self.set.is_empty() && self.askers.is_empty() {
-            self.sweeps.clear();
+    /// Ends the holds that match. Once none is left that cancels, an unfinished sweep ends too: what rests is wanted
+    /// again, what is being cancelled goes on being cancelled. Whoever waited for the proof is told that there is none.
+    pub fn clear(&mut self, matches: impl Fn(&Hold) -> bool) -> Vec<(CommandId, String)> {
+        self.set.retain(|(hold, _)| !matches(hold));
+        if self.set.iter().any(|(_, resting)| *resting == Resting::Cancel) {
+            return Vec::new();
         }
+        self.sweeps.clear();
+        let text = "trading was resumed before every order was shown to be gone";
+        self.askers.drain(..).map(|asker| (asker, text.to_owned())).collect()
+    }
+
+    /// Whoever still waits for a proof.
+    pub fn into_askers(self) -> Vec<CommandId> {
+        self.askers
     }
 
     /// Whether there is such a hold.
     pub fn has(&self, matches: impl Fn(&Hold) -> bool) -> bool {
-        self.set.iter().any(matches)
+        self.set.iter().any(|(hold, _)| matches(hold))
     }
 
     /// Whether nothing holds trading.
@@ -79,7 +88,7 @@ impl Holds {
 
     /// Why nothing is created; `None` when nothing holds trading.
     pub fn words(&self) -> Option<String> {
-        let words: Vec<_> = self.set.iter().map(Hold::words).collect();
+        let words: Vec<_> = self.set.iter().map(|(hold, _)| hold.words()).collect();
         (!words.is_empty()).then(|| words.join("; "))
     }
 

@@ -62,6 +62,9 @@ pub struct Reconcile {
     n_failures: u32,
     /// Balance less position, per currency, at the first look: deposits made before us are not a difference.
     baseline: Option<BTreeMap<String, Decimal>>,
+    /// A first look at the baseline, until a second one agrees.
+    candidate: Option<BTreeMap<String, Decimal>>,
+    is_wanted_again: bool,
     suspected: BTreeMap<String, Decimal>,
     held: BTreeMap<String, u32>,
 }
@@ -76,6 +79,8 @@ impl Reconcile {
             trouble: None,
             n_failures: 0,
             baseline: None,
+            candidate: None,
+            is_wanted_again: false,
             suspected: BTreeMap::new(),
             held: BTreeMap::new(),
         }
@@ -86,9 +91,10 @@ impl Reconcile {
         self.venue
     }
 
-    /// News may have been lost: look now.
+    /// News may have been lost: look now, and if a look is under way, look again after it.
     pub fn now(&mut self) {
         self.next_at = Boot::ZERO;
+        self.is_wanted_again = self.look.is_some();
     }
 
     /// A complete listing came in.
@@ -145,7 +151,7 @@ impl Reconcile {
             self.next_at = at.boot.after(SECOND_LOOK);
             return None;
         }
-        self.next_at = at.boot.after(EVERY);
+        self.next_at = if std::mem::take(&mut self.is_wanted_again) { at.boot } else { at.boot.after(EVERY) };
         self.judge(at, desk)
     }
 
@@ -173,7 +179,13 @@ impl Reconcile {
     fn judge(&mut self, at: Stamp, desk: &Desk) -> Option<Reconciled> {
         let rest = self.rest(desk);
         let Some(baseline) = &self.baseline else {
-            self.baseline = Some(rest);
+            // Two looks must agree: a fill between list and balance would make a false start for good.
+            if self.candidate.as_ref() == Some(&rest) {
+                self.baseline = Some(rest);
+            } else {
+                self.candidate = Some(rest);
+                self.next_at = at.boot.after(SECOND_LOOK);
+            }
             return Some(Reconciled::Agrees { released: Vec::new() });
         };
         let mut drifts = BTreeMap::new();

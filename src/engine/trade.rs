@@ -18,13 +18,18 @@ use crate::domain::action::{Action, Level};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{DiskNews, Event, LinkState, Quote, Stream};
 use crate::domain::ids::{ClientOrderId, InstrumentId, StrategyLetter, VenueId};
+use crate::domain::instrument::Instrument;
 use crate::domain::money::Lots;
 use crate::domain::order::OrderTerms;
+use crate::domain::position::Position;
 use crate::domain::record::{Record, RiskState};
+use crate::domain::request::RefusalKind;
 use crate::domain::settings::{RiskLimits, ShutdownSettings, StrategySettings};
 use crate::domain::time::{Boot, Stamp};
 use crate::orders::desk::{Desk, Note};
+use crate::orders::machine::Order;
 use crate::orders::status;
+use crate::orders::sweep::Before;
 
 /// A refusal that repeats is said at most this often.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -45,12 +50,22 @@ pub struct Begin {
     pub risk: RiskState,
     /// The newest prices: a quiet market does not repeat them.
     pub quotes: Vec<Quote>,
+    /// How far creates of an earlier process may still be on their way.
+    pub before: Before,
     /// The operator's limits.
     pub limits: RiskLimits,
     /// For the cap on what we may own.
     pub shutdown: ShutdownSettings,
     /// Strategies made elsewhere, by name: each takes the place of the one its settings describe.
     pub own: BTreeMap<String, Box<dyn Strategy>>,
+}
+
+/// What the exposure holds of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    venue: VenueId,
+    terms: OrderTerms,
+    left: Lots,
 }
 
 struct Runner {
@@ -65,7 +80,7 @@ pub struct Trade {
     desk: Desk,
     market: Market,
     exposure: Exposure,
-    counted: BTreeMap<ClientOrderId, Lots>,
+    counted: BTreeMap<ClientOrderId, Counted>,
     gate: RiskGate,
     holds: Holds,
     runners: Vec<Runner>,
@@ -74,6 +89,7 @@ pub struct Trade {
     to_settle: BTreeSet<ClientOrderId>,
     said: BTreeMap<String, Boot>,
     first_quotes: Vec<Quote>,
+    before: Before,
     wishes: Vec<Wish>,
 }
 
@@ -108,6 +124,7 @@ impl Trade {
             to_settle: BTreeSet::new(),
             said: BTreeMap::new(),
             first_quotes: begin.quotes,
+            before: begin.before,
             wishes: Vec::new(),
         };
         trade.adopt(&begin.leftovers);
@@ -149,9 +166,9 @@ impl Trade {
         self.check_invariants();
     }
 
-    /// Hands over to a stop.
-    pub fn into_desk(self) -> Desk {
-        self.desk
+    /// Hands over to a stop: the desk, how far creates of others may be on their way, and whose commands wait for a proof.
+    pub fn into_parts(self) -> (Desk, Before, Vec<CommandId>) {
+        (self.desk, self.before, self.holds.into_askers())
     }
 
     /// The desk, for checks from outside.
@@ -172,7 +189,7 @@ impl Trade {
             }
             Event::Disk(DiskNews::Recovered) => {
                 out.push(Action::Say(Level::Warn, "The disk works again; records are complete".into()));
-                self.holds.clear(|hold| matches!(hold, Hold::Disk(_)));
+                self.clear_hold(|hold| matches!(hold, Hold::Disk(_)), out);
             }
             Event::Command(id, command) => self.commanded(at, *id, command, out),
             Event::Answer(_)
@@ -201,7 +218,7 @@ impl Trade {
         match state {
             LinkState::Up => {
                 out.push(Action::Say(Level::Info, format!("{name}: {stream:?} stream up")));
-                self.holds.clear(|hold| *hold == Hold::Link(venue, stream));
+                self.clear_hold(|hold| *hold == Hold::Link(venue, stream), out);
                 // Nothing is replayed: whatever happened meanwhile is in the lists.
                 self.reconciles[usize::from(venue.0)].now();
             }
@@ -229,6 +246,7 @@ impl Trade {
             Command::Pause { keep_orders: true } => {
                 self.gate.pause();
                 self.holds.set(Hold::Operator, Resting::Keep, None, at, &self.desk);
+                self.end_unsent(at, |_| true, out);
                 done("paused: no new orders; resting orders stay, as asked")
             }
             Command::Pause { keep_orders: false } | Command::CancelAll => {
@@ -237,8 +255,8 @@ impl Trade {
                 self.holds.set(Hold::Operator, Resting::Cancel, Some(id), at, &self.desk);
                 None
             }
-            Command::Resume => Some(self.resume()),
-            Command::Rearm => Some(self.rearm()),
+            Command::Resume => Some(self.resume(out)),
+            Command::Rearm => Some(self.rearm(out)),
             Command::Stop | Command::Restart => done("stopping"),
         };
         if let Some(answer) = answer {
@@ -246,9 +264,15 @@ impl Trade {
         }
     }
 
-    fn resume(&mut self) -> CommandAnswer {
+    fn clear_hold(&mut self, matches: impl Fn(&Hold) -> bool, out: &mut Vec<Action>) {
+        for (asker, text) in self.holds.clear(matches) {
+            out.push(Action::Answer(asker, CommandAnswer { ok: false, text, data: serde_json::Value::Null }));
+        }
+    }
+
+    fn resume(&mut self, out: &mut Vec<Action>) -> CommandAnswer {
         self.gate.resume();
-        self.holds.clear(|hold| *hold == Hold::Operator);
+        self.clear_hold(|hold| *hold == Hold::Operator, out);
         let text = match self.holds.words() {
             None => "trading".to_owned(),
             Some(words) => format!("no longer paused, but still on hold: {words}"),
@@ -256,7 +280,7 @@ impl Trade {
         CommandAnswer { ok: self.holds.is_empty(), text, data: serde_json::Value::Null }
     }
 
-    fn rearm(&mut self) -> CommandAnswer {
+    fn rearm(&mut self, out: &mut Vec<Action>) -> CommandAnswer {
         let Some(profit) = status::profit(&self.desk) else {
             let text = "profit cannot be worked out exactly, so no limit on losses could hold: not rearmed".into();
             return CommandAnswer { ok: false, text, data: serde_json::Value::Null };
@@ -266,7 +290,7 @@ impl Trade {
             return CommandAnswer { ok: true, text, data: serde_json::Value::Null };
         };
         self.gate.rearm(profit);
-        self.holds.clear(|hold| matches!(hold, Hold::Latched(_)));
+        self.clear_hold(|hold| matches!(hold, Hold::Latched(_)), out);
         let text = match self.holds.words() {
             None => format!("rearmed (was latched off: {why}); trading"),
             Some(words) => format!("rearmed (was latched off: {why}), but still on hold: {words}"),
@@ -302,7 +326,8 @@ impl Trade {
                 let Some(order) = self.desk.orders.get(id) else { return };
                 let instrument = order.terms.instrument;
                 let text = format!("{} refused {}: {}", order.key.symbol, id, refusal.text);
-                if self.gate.note_rejection(at, instrument) {
+                // "Not now" says nothing against the order.
+                if refusal.kind != RefusalKind::NotNow && self.gate.note_rejection(at, instrument) {
                     let symbol = self.desk.catalogue.instrument(instrument).symbol();
                     out.push(Action::Say(Level::Error, format!("{symbol} is paused: the venue refused ten orders within a minute, last: {}. `lastorders resume` trades on", refusal.text)));
                 }
@@ -329,26 +354,24 @@ impl Trade {
         }
     }
 
-    /// Brings the exposure in line with one order.
+    /// Brings the exposure in line with one order. One that was forgotten since has ended.
     fn count(&mut self, id: ClientOrderId) {
-        let Some(order) = self.desk.orders.get(id) else { return };
-        let counts = order.state.counts_for_limits();
-        let (left, terms, venue) = (order.left(), order.terms, order.key.venue);
-        match (self.counted.get(&id).copied(), counts) {
-            (None, true) => {
-                self.exposure.add(venue, &terms, left);
-                self.counted.insert(id, left);
-            }
-            (Some(before), true) if left < before => {
-                let by = before.less(left);
-                assert!(self.exposure.reduce(&terms, by).is_ok(), "exposure lost track of {id}");
-                self.counted.insert(id, left);
-            }
-            (Some(before), false) => {
-                assert!(self.exposure.remove(venue, &terms, before).is_ok(), "exposure lost track of {id}");
-                self.counted.remove(&id);
-            }
-            (Some(_), true) | (None, false) => {}
+        let order = self.desk.orders.get(id).filter(|order| order.state.counts_for_limits());
+        let now = order.map(|order| Counted { venue: order.key.venue, terms: order.terms, left: order.left() });
+        let before = match now {
+            Some(now) => self.counted.insert(id, now),
+            None => self.counted.remove(&id),
+        };
+        // A size that was mended, or fewer left: taken off as it was, put on as it is.
+        if before == now {
+            return;
+        }
+        if let Some(before) = before {
+            let is_held = self.exposure.remove(before.venue, &before.terms, before.left).is_ok();
+            assert!(is_held, "exposure lost track of {id}");
+        }
+        if let Some(now) = now {
+            self.exposure.add(now.venue, &now.terms, now.left);
         }
     }
 
@@ -464,6 +487,12 @@ impl Trade {
 
     /// Profit to the gate; a day's loss over the limit latches.
     fn mark(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        let is_marked = |(instrument, position): (&Instrument, &Position)| {
+            position.qty.is_zero() || self.desk.mark(instrument.id).is_some()
+        };
+        if !self.desk.positions().all(is_marked) {
+            return; // Without a price a loss can be neither seen nor ruled out; the first quote brings it.
+        }
         let profit = status::profit(&self.desk);
         let latched = match profit {
             Some(profit) => self.gate.mark(at, profit),
@@ -494,7 +523,7 @@ impl Trade {
             let venue = self.reconciles[place].venue();
             match result {
                 Reconciled::Agrees { released } => {
-                    self.holds.clear(|hold| *hold == Hold::Books(venue));
+                    self.clear_hold(|hold| *hold == Hold::Books(venue), out);
                     for instrument in released {
                         self.gate.release(instrument);
                         let symbol = self.desk.catalogue.instrument(instrument).symbol();
@@ -524,8 +553,17 @@ impl Trade {
         }
     }
 
-    /// Cancels what rests on one instrument.
+    /// Ends orders that have not been handed over yet.
+    fn end_unsent(&mut self, at: Stamp, which: impl Fn(&Order) -> bool, out: &mut Vec<Action>) {
+        let unsent: Vec<_> = self.desk.orders.new_orders().filter(|order| which(order)).map(Order::id).collect();
+        for id in unsent {
+            self.desk.cancel(at, id, 0, out);
+        }
+    }
+
+    /// Cancels what rests on one instrument, and ends what was about to.
     fn pull(&mut self, at: Stamp, instrument: InstrumentId, out: &mut Vec<Action>) {
+        self.end_unsent(at, |order| order.terms.instrument == instrument, out);
         let resting: Vec<_> = self
             .desk
             .orders

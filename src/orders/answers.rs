@@ -82,7 +82,7 @@ impl Desk {
             Answered::NotSent(why) => self.news(at, id, News::EndedUnsent, &format!("not sent: {why}"), out),
             // Not executed, says the venue; a create is never sent twice, so this one is over.
             Answered::Later { why, .. } => {
-                let refusal = Refusal { kind: RefusalKind::Other, text: why };
+                let refusal = Refusal { kind: RefusalKind::NotNow, text: why };
                 self.create_refused(at, id, refusal, out);
             }
             // An earlier try went in after all, or someone used the id: the venue must say which.

@@ -5,7 +5,7 @@
 //! what is not known is asked about until it is.
 //! Never does: decide to trade, to cancel or to stop. It carries out what its owner wants and answers what happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::cancels::{Cancels, Due, Rank};
@@ -142,6 +142,8 @@ pub struct Desk {
     pub(super) notes: Vec<Note>,
     pub(super) tally: Tally,
     pub(super) closing_reason: String,
+    /// Orders that were found, not made, by this run: a part of their fills may have been booked by an earlier one.
+    pub(super) found: BTreeSet<ClientOrderId>,
     waiting: VecDeque<(Lsn, ClientOrderId)>,
     sequences: BTreeMap<StrategyLetter, u32>,
     last_lsn: Lsn,
@@ -166,6 +168,7 @@ impl Desk {
             notes: Vec::new(),
             tally: Tally::default(),
             closing_reason: String::new(),
+            found: BTreeSet::new(),
             waiting: VecDeque::new(),
             sequences: BTreeMap::new(),
             last_lsn,
@@ -234,7 +237,12 @@ impl Desk {
             let (OrderState::New, Some(checked)) = (order.state, order.checked) else {
                 continue;
             };
-            let (key, terms) = (order.key.clone(), order.terms);
+            let (key, terms, intended_at) = (order.key.clone(), order.terms, order.changed_at);
+            if at.boot > intended_at.after(self.catalogue.venue(key.venue).traits.create_deadline) {
+                // The disk took longer than an order may wait: its price is of a market that has gone.
+                self.news(at, id, News::EndedUnsent, "not sent: its record took too long", out);
+                continue;
+            }
             let instrument = self.catalogue.instrument(terms.instrument);
             let (price, qty) = (instrument.price_of(terms.price), instrument.qty_of(terms.qty));
             let venue = key.venue;
@@ -253,12 +261,17 @@ impl Desk {
         match order.state {
             OrderState::New => self.news(at, id, News::EndedUnsent, "cancelled before it was sent", out),
             state if state.is_open() => {
-                if self.cancels.want(id, rank, at.boot) {
-                    self.accounts[usize::from(order.key.venue.0)].n_cancels_wanted += 1;
-                }
+                let venue = order.key.venue;
+                self.want_cancel(at, venue, id, rank);
                 self.news(at, id, News::CancelAsked, "", out);
             }
             _ => {}
+        }
+    }
+
+    pub(super) fn want_cancel(&mut self, at: Stamp, venue: VenueId, id: ClientOrderId, rank: Rank) {
+        if self.cancels.want(id, rank, at.boot) {
+            self.accounts[usize::from(venue.0)].n_cancels_wanted += 1;
         }
     }
 

@@ -64,10 +64,13 @@ impl Desk {
             return;
         };
         if self.orders.get(id).is_none() {
-            if let VenueStatus::Ended(_) = row.status
-                && row.filled.is_zero()
-            {
-                return; // Old news of an order that left nothing behind.
+            if let VenueStatus::Ended(_) = row.status {
+                // Old news of an order that was forgotten or never known here. What it traded, if anything, is in the
+                // list of fills; taking the order in again would wait for fills that were booked long ago.
+                if !row.filled.is_zero() {
+                    self.expect_fills(at, venue);
+                }
+                return;
             }
             self.found(at, venue, id, row, out);
         }
@@ -113,11 +116,16 @@ impl Desk {
         let venue = order.key.venue;
         let Ok(filled) = self.catalogue.instrument(order.terms.instrument).qty(filled) else { return };
         if filled > order.filled {
-            let due = at.boot.after(super::lists::FILL_PATIENCE);
-            let account = &mut self.accounts[usize::from(venue.0)];
-            account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
+            self.expect_fills(at, venue);
         }
         self.orders.venue_says_filled(id, filled);
+    }
+
+    /// A fill happened that was not told trade by trade: the list is asked, if no push brings it first.
+    fn expect_fills(&mut self, at: Stamp, venue: VenueId) {
+        let due = at.boot.after(super::lists::FILL_PATIENCE);
+        let account = &mut self.accounts[usize::from(venue.0)];
+        account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
     }
 
     fn found_record(&self, at: Stamp, id: ClientOrderId, (venue, price): (VenueId, Decimal), row: &OrderRow) -> Record {
@@ -160,6 +168,7 @@ impl Desk {
             changed_at: at.boot,
             reason: String::new(),
         });
+        self.found.insert(id);
         self.notes.push(Note::Found(id));
     }
 
@@ -209,6 +218,11 @@ impl Desk {
             self.tally.foreign_fills += 1;
             return;
         };
+        // Before anything else: lists overlap, and a trade booked long ago may be of an order nobody remembers. That one
+        // is not found anew; its fills would be owed for ever.
+        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
+            return;
+        }
         let is_found = self.orders.get(id).is_none();
         let instrument = self.instrument_for(venue, &row.symbol);
         if is_found {
@@ -226,9 +240,6 @@ impl Desk {
             ));
             return;
         };
-        if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
-            return;
-        }
         self.book_position(venue, instrument, id, row, out);
         self.name(id, &row.venue_order_id, out);
         match self.orders.book(at.boot, id, qty) {

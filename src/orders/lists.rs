@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::desk::{About, Desk, Note};
 use super::doubts::Question;
+use super::machine::Order;
 use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, Instance, VenueId, VenueOrderId};
 use crate::domain::money::Decimal;
@@ -21,6 +22,8 @@ use crate::domain::time::{Boot, Stamp, Wall};
 const FILL_OVERLAP_MS: i64 = 60_000;
 /// Without a cursor (a new or lost state directory) fills of ours are looked for this far back.
 const FILL_HORIZON_MS: i64 = 24 * 60 * 60 * 1000;
+/// Two clocks may differ by this much before a start is refused.
+const CURSOR_AHEAD_MAX_MS: i64 = 1_000;
 /// Before a list that broke off is asked for again.
 const LIST_RETRY: Duration = Duration::from_millis(200);
 /// A push usually brings an owed fill sooner than a list does.
@@ -264,6 +267,8 @@ impl Desk {
         }
         account.fetching_since = None;
         account.fills_complete = Some(started.boot);
+        // A venue clock that runs ahead must not carry the cursor past fills that are still to come.
+        let complete_to = complete_to.min(at.wall.plus_millis(CURSOR_AHEAD_MAX_MS));
         let cursor = account.booked_to.max(Some(complete_to)).unwrap_or(complete_to);
         account.booked_to = Some(cursor);
         // An order that a fill showed is not in doubt any more: booking it settled that.
@@ -271,6 +276,12 @@ impl Desk {
         self.orders.forget_trades(venue, cursor.plus_millis(-TRADE_MEMORY_MS));
         let name = self.catalogue.venue(venue).name.clone();
         self.record(Record::Cursor { venue: name, booked_to: cursor }, out);
+        // The list was complete: what a found order had filled besides was booked before this run, or long ago.
+        let booked_before: Vec<_> =
+            self.orders.owed_at(venue).map(Order::id).filter(|id| self.found.contains(id)).collect();
+        for id in booked_before {
+            self.orders.count_as_booked(id);
+        }
         if self.orders.owed_at(venue).next().is_some() {
             self.accounts[usize::from(venue.0)].fills_due = Some(at.boot.after(LIST_RETRY));
         }

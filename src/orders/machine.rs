@@ -108,6 +108,7 @@ pub struct OrderStateMachine {
     orders: BTreeMap<ClientOrderId, Order>,
     open: BTreeMap<VenueId, BTreeSet<ClientOrderId>>,
     new: BTreeSet<ClientOrderId>,
+    unknown: BTreeSet<ClientOrderId>,
     by_venue_id: BTreeMap<(VenueId, VenueOrderId), ClientOrderId>,
     other_names: BTreeMap<ClientOrderId, Vec<VenueOrderId>>,
     ended: VecDeque<ClientOrderId>,
@@ -201,6 +202,14 @@ impl OrderStateMachine {
         self.trades.entry(venue).or_default().insert(trade.clone(), at).is_none()
     }
 
+    /// What of an order was filled before anyone here knew it is booked elsewhere: nothing is owed for it.
+    pub fn count_as_booked(&mut self, id: ClientOrderId) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.filled = order.venue_filled;
+            self.note_owed(id);
+        }
+    }
+
     /// Drops the memory of trades before a moment: lists reach no further back.
     pub fn forget_trades(&mut self, venue: VenueId, before: Wall) {
         if let Some(trades) = self.trades.get_mut(&venue) {
@@ -287,6 +296,11 @@ impl OrderStateMachine {
         self.new.len()
     }
 
+    /// How many orders may rest without anyone knowing: the answer to their create was lost.
+    pub fn n_unknown(&self) -> usize {
+        self.unknown.len()
+    }
+
     /// Orders of a venue whose fills are not all booked.
     pub fn owed_at(&self, venue: VenueId) -> impl Iterator<Item = &Order> {
         self.owed.iter().filter_map(|id| self.orders.get(id)).filter(move |order| order.key.venue == venue)
@@ -308,6 +322,11 @@ impl OrderStateMachine {
             self.new.insert(id)
         } else {
             self.new.remove(&id)
+        };
+        if matches!(state, OrderState::Unknown { .. }) {
+            self.unknown.insert(id)
+        } else {
+            self.unknown.remove(&id)
         };
     }
 

@@ -9,7 +9,7 @@ use crate::domain::instrument::Catalogue;
 use crate::domain::money::Lots;
 use crate::domain::order::{OrderKey, OrderState, Outcome, StateName};
 use crate::domain::snapshot::{SavedOrder, State};
-use crate::domain::time::Stamp;
+use crate::domain::time::{Boot, Stamp};
 
 impl Desk {
     /// The desk a state describes, from what is known of the venues now. See `load` for the second part.
@@ -75,6 +75,7 @@ impl Desk {
             StateName::Rejected => OrderState::Done(Outcome::Rejected),
             StateName::Expired => OrderState::Done(Outcome::Expired),
         };
+        let is_unsettled = matches!(state, OrderState::Unknown { .. });
         let order = Order {
             key: OrderKey {
                 venue,
@@ -87,13 +88,18 @@ impl Desk {
             filled,
             venue_filled: filled,
             checked: None,
-            handed_over_at: at.boot,
-            changed_at: at.boot,
+            handed_over_at: if is_unsettled { at.boot } else { Boot::ZERO },
+            // Last heard of before this run: a listing that lacks it says something.
+            changed_at: Boot::ZERO,
             reason: saved.reason.clone(),
         };
         let (id, arrives_by) = (order.id(), self.arrives_by(&order));
-        if matches!(state, OrderState::Unknown { .. }) {
+        if is_unsettled {
             self.doubts.raise(venue, id, at.boot, arrives_by);
+        }
+        if state == OrderState::Canceling {
+            // Whoever asked for it is gone, the wish is not.
+            self.want_cancel(at, venue, id, 0);
         }
         self.orders.insert(order)
     }

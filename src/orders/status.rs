@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::machine::Order;
 use crate::domain::money::Decimal;
-use crate::domain::order::{OrderState, StateName};
+use crate::domain::order::StateName;
 use crate::domain::time::Stamp;
 
 /// Orders listed one by one in `data`; the counts are always whole.
@@ -65,7 +65,7 @@ pub fn data(desk: &Desk, at: Stamp, phase: &str, ready: bool) -> Value {
         "at": at.wall,
         "orders_new": desk.orders.n_new(),
         "orders_open": desk.orders.n_open(),
-        "orders_unknown": n_unknown(desk),
+        "orders_unknown": desk.orders.n_unknown(),
         "orders": orders,
         "positions": positions,
         "profit": profit(desk),
@@ -85,7 +85,7 @@ pub fn text(desk: &Desk, phase: &str) -> String {
         format!(
             "orders: {} open, {} of them unknown, {} not sent yet; {} fills booked",
             desk.orders.n_open(),
-            n_unknown(desk),
+            desk.orders.n_unknown(),
             desk.orders.n_new(),
             desk.tally().fills
         ),
@@ -98,11 +98,6 @@ pub fn text(desk: &Desk, phase: &str) -> String {
         lines.push(format!("profit: {} (realised and unrealised, less fees)", profit.truncated(6)));
     }
     lines.join("\n")
-}
-
-/// Orders whose state at the venue nobody knows.
-pub fn n_unknown(desk: &Desk) -> usize {
-    desk.orders.open().filter(|order| matches!(order.state, OrderState::Unknown { .. })).count()
 }
 
 /// Realised and unrealised profit less fees over all positions; `None` when a number does not fit.

@@ -86,7 +86,12 @@ impl Sweep {
     /// One pass: want every cancel, judge what listings came, ask for the next.
     pub fn pass(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) -> Progress {
         if let Some(proof) = self.proof {
-            return Progress::Proved(proof);
+            if self.is_still_so(desk) {
+                return Progress::Proved(proof);
+            }
+            // News that nobody expected any more: it begins again.
+            self.proof = None;
+            self.first_clean = None;
         }
         self.want_cancels(at, desk, out);
         self.judge_listing(at, desk);
@@ -103,6 +108,14 @@ impl Sweep {
             return Progress::Proved(proof);
         }
         Progress::Proving
+    }
+
+    /// Nothing has been heard since that speaks against the proof.
+    fn is_still_so(&self, desk: &Desk) -> bool {
+        desk.orders.n_open_at(self.venue) == 0
+            && desk.account(self.venue).n_creates_on_their_way() == 0
+            && desk.orders.owed_at(self.venue).next().is_none()
+            && desk.account(self.venue).last_listed().is_none_or(|listed| listed.ours.is_empty())
     }
 
     /// What a proof lacks now.
@@ -195,10 +208,7 @@ impl Sweep {
     fn grade(&self, desk: &Desk) -> Grade {
         let traits = &desk.catalogue.venue(self.venue).traits;
         let lately = |left: Boot| left.after(traits.create_deadline).after(traits.lag) > self.began;
-        match self.before {
-            Before::ThisProcess if !self.last_create(desk).is_some_and(lately) => Grade::ByOrder,
-            Before::ThisProcess | Before::Unseen(_) => Grade::ByListing,
-        }
+        if self.last_create(desk).is_some_and(lately) { Grade::ByListing } else { Grade::ByOrder }
     }
 
     fn ask_fills(&self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {

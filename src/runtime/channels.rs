@@ -146,6 +146,11 @@ impl<T> Backlog<T> {
         self.waiting.len()
     }
 
+    /// Whether the other thread is there.
+    pub fn is_open(&self) -> bool {
+        self.to.is_some()
+    }
+
     /// Ends the queue: the other thread ends once it has worked off what it has.
     pub fn close(&mut self) {
         self.flush();

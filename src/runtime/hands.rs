@@ -69,6 +69,7 @@ pub struct Hands {
     last_request: u64,
     last_lsn: Lsn,
     is_store_behind: bool,
+    has_disk_failed: bool,
 }
 
 impl Hands {
@@ -88,6 +89,7 @@ impl Hands {
             last_request: 0,
             last_lsn: Lsn(0),
             is_store_behind: false,
+            has_disk_failed: false,
         }
     }
 
@@ -96,7 +98,10 @@ impl Hands {
         let until = self.wake_at.map_or(longest, |wake| Clock.boot().until(wake).min(longest));
         let wait = if self.loose.is_empty() { until } else { Duration::ZERO };
         let mut batch: Vec<_> = self.loose.drain(..).collect();
-        batch.extend(self.inbox.next_batch(wait));
+        for event in self.inbox.next_batch(wait) {
+            let is_told = if let Event::Disk(news) = &event { self.hear_disk(news) } else { true };
+            batch.extend(is_told.then_some(event));
+        }
         let at = Clock.boot();
         for event in &batch {
             if let Event::Answer(answer) = event {
@@ -158,18 +163,37 @@ impl Hands {
         }
     }
 
-    /// A store that cannot keep up is a disk that failed, until it has caught up.
+    /// A store that cannot keep up, or is gone, is a disk that failed. What the store itself says of its disk goes on
+    /// beside this: a failure of its own is not mended by an empty queue.
     fn watch_store(&mut self) {
         self.store.flush();
         let n_waiting = self.store.n_waiting();
-        if !self.is_store_behind && n_waiting > STORE_BACKLOG_MAX {
-            self.is_store_behind = true;
-            let news = DiskNews::Failed(format!("{n_waiting} records wait to be written: it is too slow"));
-            self.loose.push_back(Event::Disk(news));
-        } else if self.is_store_behind && n_waiting == 0 {
-            self.is_store_behind = false;
-            self.loose.push_back(Event::Disk(DiskNews::Recovered));
+        let trouble = if !self.store.is_open() {
+            Some("the store thread has ended".to_owned())
+        } else if n_waiting > STORE_BACKLOG_MAX {
+            Some(format!("{n_waiting} records wait to be written: it is too slow"))
+        } else {
+            None
+        };
+        match trouble {
+            Some(why) if !self.is_store_behind => {
+                self.is_store_behind = true;
+                self.loose.push_back(Event::Disk(DiskNews::Failed(why)));
+            }
+            None if self.is_store_behind && n_waiting == 0 => {
+                self.is_store_behind = false;
+                if !self.has_disk_failed {
+                    self.loose.push_back(Event::Disk(DiskNews::Recovered));
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// Keeps what the store says of its disk apart from how it keeps up: trading goes on when both are well.
+    fn hear_disk(&mut self, news: &DiskNews) -> bool {
+        self.has_disk_failed = matches!(news, DiskNews::Failed(_));
+        self.has_disk_failed || !self.is_store_behind
     }
 
     fn answer(&mut self, id: CommandId, answer: CommandAnswer) {

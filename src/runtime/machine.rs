@@ -7,10 +7,11 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::action::Action;
+use crate::domain::command::CommandId;
 use crate::domain::event::Event;
 use crate::domain::instrument::Catalogue;
 use crate::domain::settings::Settings;
-use crate::domain::snapshot::State;
+use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::stop::StopCause;
 use crate::domain::time::Stamp;
 use crate::engine::strategy::Strategy;
@@ -64,14 +65,24 @@ impl Machine {
         })
     }
 
-    /// Goes on from `Start` when it is through: to trading, or to a stop that says why not.
-    pub fn advance(self, frame: &mut Frame, at: Stamp, out: &mut Vec<Action>) -> Machine {
-        let Machine::Start(start) = self else { return self };
+    /// Goes on from `Start` when it is through: to trading, or to a stop that says why not. A panic on the way (a
+    /// strategy meets its old orders here) gives its words, and the machine is gone.
+    pub fn advance(self, frame: &mut Frame, at: Stamp, out: &mut Vec<Action>) -> Result<Machine, String> {
+        let Machine::Start(start) = self else { return Ok(self) };
+        let advanced = catch_unwind(AssertUnwindSafe(|| Machine::go_on(start, frame, at, out)));
+        advanced.map_err(|panic| {
+            out.clear();
+            words_of(panic.as_ref())
+        })
+    }
+
+    fn go_on(start: Box<Start>, frame: &mut Frame, at: Stamp, out: &mut Vec<Action>) -> Machine {
         match start.progress() {
             Progress::Busy => Machine::Start(start),
             Progress::Failed(why) => Machine::Start(start).stop(frame, StopCause::StartFailed(why), at),
             Progress::Ready => {
                 let ready = start.into_ready(out);
+                let before = ready.before;
                 let begin = trade::Begin {
                     desk: ready.desk,
                     strategies: frame.settings.strategies.clone(),
@@ -80,6 +91,7 @@ impl Machine {
                     leftovers: ready.leftovers,
                     risk: ready.risk,
                     quotes: ready.quotes,
+                    before: ready.before,
                     limits: frame.settings.risk.clone(),
                     shutdown: frame.settings.shutdown.clone(),
                     own: frame.own_strategies.drain(..).map(|own| (own.name, own.strategy)).collect(),
@@ -88,7 +100,8 @@ impl Machine {
                     Ok(trade) => Machine::Trade(Box::new(trade)),
                     Err((desk, refusals)) => {
                         let cause = StopCause::StartFailed(refusals.join("; "));
-                        stopping(frame, cause, *desk, (Before::ThisProcess, Vec::new()), at)
+                        let books = Books { desk: *desk, before, unwatched: Vec::new(), unanswered: Vec::new() };
+                        stopping(frame, cause, books, at)
                     }
                 }
             }
@@ -100,9 +113,13 @@ impl Machine {
         match self {
             Machine::Start(start) => {
                 let (desk, before, unwatched) = start.into_parts(at);
-                stopping(frame, cause, desk, (before, unwatched), at)
+                stopping(frame, cause, Books { desk, before, unwatched, unanswered: Vec::new() }, at)
             }
-            Machine::Trade(trade) => stopping(frame, cause, trade.into_desk(), (Before::ThisProcess, Vec::new()), at),
+            Machine::Trade(trade) => {
+                let (desk, before, unanswered) = trade.into_parts();
+                let books = Books { desk, before, unwatched: Vec::new(), unanswered };
+                stopping(frame, cause, books, at)
+            }
             Machine::Stop(stop) => Machine::Stop(stop),
         }
     }
@@ -117,7 +134,8 @@ impl Machine {
         at: Stamp,
     ) -> Machine {
         let (desk, unwatched) = Desk::restore(catalogue, frame.identity, state, first_request, at);
-        stopping(frame, StopCause::CorePanic(what), desk, (Before::Unseen(at.boot), unwatched), at)
+        let books = Books { desk, before: Before::Unseen(at.boot), unwatched, unanswered: Vec::new() };
+        stopping(frame, StopCause::CorePanic(what), books, at)
     }
 
     /// Whether it is stopping.
@@ -149,18 +167,21 @@ impl Machine {
     }
 }
 
-fn stopping(
-    frame: &Frame,
-    cause: StopCause,
+/// What a machine leaves to the stop.
+struct Books {
     desk: Desk,
-    (before, unwatched): (Before, Vec<crate::domain::snapshot::SavedOrder>),
-    at: Stamp,
-) -> Machine {
+    before: Before,
+    unwatched: Vec<SavedOrder>,
+    unanswered: Vec<CommandId>,
+}
+
+fn stopping(frame: &Frame, cause: StopCause, books: Books, at: Stamp) -> Machine {
     let begin = stop::Begin {
         cause,
-        desk,
-        before,
-        unwatched,
+        desk: books.desk,
+        before: books.before,
+        unwatched: books.unwatched,
+        unanswered: books.unanswered,
         settings: frame.settings.shutdown.clone(),
         report_path: frame.report_path.clone(),
     };

@@ -50,6 +50,8 @@ use crate::store::{LockError, Locks};
 const MAX_WAIT: Duration = Duration::from_millis(250);
 /// An operator's command waits this long for its answer: `pause` proves before it answers.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(100);
+/// The signal thread tells which signal it was within this time; else it is taken for a SIGTERM.
+const SIGNAL_PATIENCE: Duration = Duration::from_secs(1);
 /// For the store to write what it has, after the report.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 /// For the last lines of the log.
@@ -96,7 +98,15 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
     if let Err(error) = archive_report(&mut directory, Clock.wall()) {
         log::warn!("The report of the run before stays where it is: {error}");
     }
-    let (trader, machine) = Trader::bring_up(settings, directory, resumed, gate)?;
+    let n_open = resumed.state.orders.open.len();
+    let brought_up = Trader::bring_up(settings, directory, resumed, gate).map_err(|not_started| match not_started {
+        // Orders that the state names may be open: that outranks the reason.
+        NotStarted { exit_code: 1, text } if n_open > 0 => {
+            refused(3, format!("{text}. {n_open} orders of ours may be open: see state.json"))
+        }
+        other => other,
+    });
+    let (trader, machine) = brought_up?;
     Ok(trader.run(machine, signals, locks, log))
 }
 
@@ -145,6 +155,7 @@ struct Trader {
     state_at_start: State,
     catalogue: Catalogue,
     began: Boot,
+    gate_seen_shut: Option<Boot>,
 }
 
 impl Trader {
@@ -193,7 +204,17 @@ impl Trader {
         };
         let machine = Machine::Start(Box::new(Start::new(begin, at)));
         let began = at.boot;
-        let trader = Trader { hands, frame, events, store, directory, state_at_start: state, catalogue, began };
+        let trader = Trader {
+            hands,
+            frame,
+            events,
+            store,
+            directory,
+            state_at_start: state,
+            catalogue,
+            began,
+            gate_seen_shut: None,
+        };
         Ok((trader, machine))
     }
 
@@ -230,7 +251,10 @@ impl Trader {
                 machine = self.stop_after_panic(panic, at);
             }
             let was_trading = machine.is_trading();
-            machine = machine.advance(&mut self.frame, at, &mut actions);
+            machine = match machine.advance(&mut self.frame, at, &mut actions) {
+                Ok(machine) => machine,
+                Err(panic) => self.stop_after_panic(panic, at),
+            };
             if !was_trading && machine.is_trading() {
                 self.ready(&machine, locks);
             }
@@ -244,7 +268,7 @@ impl Trader {
     }
 
     /// Takes what begins a stop out of the batch. Later signals stay in: the stop counts them.
-    fn look_for_stop(&self, machine: &Machine, events: Vec<Event>) -> (Option<StopCause>, Vec<Event>) {
+    fn look_for_stop(&mut self, machine: &Machine, events: Vec<Event>) -> (Option<StopCause>, Vec<Event>) {
         if machine.is_stopping() {
             return (None, events);
         }
@@ -264,8 +288,12 @@ impl Trader {
                 other => rest.push(other),
             }
         }
-        // The handler shut the gate and its thread did not tell which signal it was: it died, or never started.
-        if cause.is_none() && self.hands.gate.is_shut() && self.hands.signals.is_none() {
+        // The handler shut the gate and its thread does not tell which signal it was: it died, or never started.
+        let now = Clock.boot();
+        if cause.is_none()
+            && self.hands.gate.is_shut()
+            && now >= self.gate_seen_shut.get_or_insert(now).after(SIGNAL_PATIENCE)
+        {
             cause = Some(StopCause::Signal(SignalName::Term));
         }
         (cause, rest)
@@ -299,7 +327,10 @@ impl Trader {
         if let Err(error) = locks.write_pid(std::process::id()) {
             log::warn!("No pid file: {error}");
         }
-        log::info!("Trading begins: {}", machine.phase());
+        match machine.phase().as_str() {
+            "trading" => log::info!("Trading begins"),
+            on_hold => log::warn!("The start is through; {on_hold}"),
+        }
     }
 
     fn status_line(&self, machine: &Machine, at: Stamp) -> StatusLine {
@@ -310,7 +341,7 @@ impl Trader {
             phase: machine.phase(),
             uptime: at.boot.since(self.began),
             orders_open: desk.orders.n_open() + desk.orders.n_new(),
-            orders_unknown: status::n_unknown(desk),
+            orders_unknown: desk.orders.n_unknown(),
             fills: desk.tally().fills,
             profit: status::profit(desk),
             positions: held.map(|(instrument, position)| (instrument.symbol().clone(), position.qty)).collect(),

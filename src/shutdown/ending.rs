@@ -13,8 +13,8 @@ use crate::orders::proof::Proof;
 pub enum Ending {
     /// Every venue showed that none is left.
     Clean(Vec<Proof>),
-    /// Left on the book on purpose, each named and known.
-    Kept,
+    /// Left on the book on purpose, each named and known: how many.
+    Kept(usize),
     /// Nothing could ever be open: DRY_RUN sends nothing.
     NeverSent,
     /// Orders are or may be open.
@@ -26,6 +26,8 @@ pub enum Ending {
 pub fn exit_code(ending: &Ending, cause: &StopCause, saved: bool) -> u8 {
     match (ending, cause) {
         (Ending::Residue, _) => 3,
+        // Kept at the operator's word, but this was no stop of his: he must know that they rest.
+        (Ending::Kept(1..), StopCause::StartFailed(_) | StopCause::CorePanic(_)) => 3,
         (_, StopCause::StartFailed(_) | StopCause::CorePanic(_)) => 1,
         _ if !saved => 1,
         (_, StopCause::Restart) => 75,
@@ -59,7 +61,13 @@ mod tests {
     fn success_needs_a_clean_end_a_wish_to_stop_and_a_saved_state() {
         let term = StopCause::Signal(SignalName::Term);
         assert_eq!(exit_code(&Ending::Clean(Vec::new()), &term, true), 0);
-        assert_eq!(exit_code(&Ending::Kept, &term, true), 0);
+        assert_eq!(exit_code(&Ending::Kept(5), &term, true), 0);
+        assert_eq!(
+            exit_code(&Ending::Kept(5), &StopCause::CorePanic("x".into()), true),
+            3,
+            "they rest and nobody chose this stop"
+        );
+        assert_eq!(exit_code(&Ending::Kept(0), &StopCause::CorePanic("x".into()), true), 1);
         assert_eq!(exit_code(&Ending::NeverSent, &term, true), 0);
         assert_eq!(exit_code(&Ending::Clean(Vec::new()), &term, false), 1);
         assert_eq!(exit_code(&Ending::Clean(Vec::new()), &StopCause::Restart, true), 75);

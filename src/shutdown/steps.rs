@@ -8,6 +8,9 @@ use crate::domain::time::Boot;
 /// What the steps after a slow one still need: no step may eat the last four seconds.
 const RESERVE: Duration = Duration::from_secs(4);
 
+/// What a part that only has to be closed gets in any case, out of the reserve.
+const CLOSE_LEAST: Duration = Duration::from_millis(250);
+
 /// A step of the stop, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -115,7 +118,12 @@ impl Step {
             Step::Save | Step::Report | Step::Locks => stop_deadline,
             _ => stop_deadline.before(RESERVE),
         };
-        own.min(whole).max(began)
+        let least = match self {
+            // Closing what is idle takes a moment, also when nothing is left of the budget; the reserve has it.
+            Step::Links | Step::Faces | Step::Tasks => CLOSE_LEAST,
+            _ => Duration::ZERO,
+        };
+        own.min(whole).max(began.after(least))
     }
 }
 

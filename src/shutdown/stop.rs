@@ -45,6 +45,8 @@ pub struct Begin {
     pub before: Before,
     /// Open orders at venues nobody configured any more.
     pub unwatched: Vec<SavedOrder>,
+    /// Commands whose answer was to come when something was proved; the stop answers them.
+    pub unanswered: Vec<CommandId>,
     /// The operator's policy.
     pub settings: ShutdownSettings,
     /// Where the report will lie, for the last line.
@@ -66,6 +68,7 @@ pub struct Stop {
     pub(super) tasks: Closing,
     before: Before,
     report_path: String,
+    unanswered: Vec<CommandId>,
     deadline: Boot,
     step: Step,
     step_began: Boot,
@@ -84,7 +87,7 @@ pub struct Stop {
 impl Stop {
     /// Takes over. The first cycle shuts the gate.
     pub fn new(begin: Begin, at: Stamp) -> Stop {
-        let Begin { cause, desk, before, unwatched, settings, report_path } = begin;
+        let Begin { cause, desk, before, unwatched, unanswered, settings, report_path } = begin;
         let deadline = at.boot.after(whole_budget(&settings));
         Stop {
             desk,
@@ -99,6 +102,7 @@ impl Stop {
             state_flushed: None,
             tasks: Closing::default(),
             report_path,
+            unanswered,
             deadline,
             step: Step::Gate,
             step_began: at.boot,
@@ -118,6 +122,10 @@ impl Stop {
 
     /// One cycle.
     pub fn cycle(&mut self, at: Stamp, events: &[Event], out: &mut Vec<Action>) {
+        for id in std::mem::take(&mut self.unanswered) {
+            let text = "a stop began before that was proved; the stop cancels every order and proves it".to_owned();
+            out.push(Action::Answer(id, CommandAnswer { ok: false, text, data: serde_json::Value::Null }));
+        }
         for event in events {
             self.desk.take(at, event, out);
             self.hear(at, event, out);
@@ -195,7 +203,7 @@ impl Stop {
                 Step::Cancel | Step::Prove => at.boot.after(HURRY_CANCEL),
                 _ => self.deadline,
             });
-            out.push(say(Level::Warn, "Third Ctrl-C: one last round of cancels, at most 8 s in all".into()));
+            out.push(say(Level::Warn, "Hurrying: one last round of cancels, at most 8 s in all".into()));
             return;
         }
         let left_s = at.boot.until(self.deadline).as_secs();
@@ -215,13 +223,23 @@ impl Stop {
                 out.push(Action::Answer(id, CommandAnswer { ok: true, text, data }));
                 return;
             }
-            Command::Stop => "stopping already".to_owned(),
+            // The loop hands the command that began the stop to it, for its answer.
+            Command::Stop if self.cause == StopCause::Restart => {
+                self.cause = StopCause::Command;
+                "stopping; it will not begin again".to_owned()
+            }
+            Command::Stop => "stopping".to_owned(),
+            Command::Restart if self.cause == StopCause::Restart => "stopping, then it begins again".to_owned(),
             Command::Restart => "stopping already, and it stays a stop".to_owned(),
             Command::Pause { .. } | Command::Resume | Command::CancelAll | Command::Rearm => {
                 "not while stopping: every order is being cancelled".to_owned()
             }
         };
-        let ok = *command == Command::Stop;
+        let ok = match command {
+            Command::Stop => true,
+            Command::Restart => self.cause == StopCause::Restart,
+            _ => false,
+        };
         out.push(Action::Answer(id, CommandAnswer { ok, text, data: serde_json::Value::Null }));
     }
 
@@ -365,9 +383,12 @@ impl Stop {
             return Some((true, "skipped: DRY_RUN sends nothing".into()));
         }
         if self.settings.on_exit == OnExit::Keep {
+            self.list_all(at, out);
             let n_unsettled = self.n_unsettled();
-            let done = n_unsettled == 0 || late;
-            return done.then(|| (n_unsettled == 0, format!("kept by policy; {n_unsettled} orders unknown")));
+            let is_known = n_unsettled == 0 && self.all_listed();
+            let words = if self.all_listed() { "" } else { "; not every venue gave a complete listing" };
+            let note = format!("kept by policy; {n_unsettled} orders unknown{words}");
+            return (is_known || late).then_some((is_known, note));
         }
         let (chasing, _) = self.sweep(at, out);
         if chasing && !late {
@@ -391,6 +412,23 @@ impl Stop {
         self.desk.catalogue.venues().iter().any(|venue| venue.traits.batch_cancel_max > 1)
     }
 
+    /// What is kept must be known: a complete listing of every venue since the stop began.
+    fn all_listed(&self) -> bool {
+        self.desk.catalogue.venues().iter().all(|venue| {
+            self.desk.account(venue.id).last_listed().is_some_and(|listed| listed.started.boot >= self.began.boot)
+        })
+    }
+
+    fn list_all(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        let venues: Vec<_> = self.desk.catalogue.venues().iter().map(|venue| venue.id).collect();
+        for venue in venues {
+            let listed = self.desk.account(venue).last_listed();
+            if listed.is_none_or(|listed| listed.started.boot < self.began.boot) {
+                self.desk.list(at, venue, out);
+            }
+        }
+    }
+
     fn n_unsettled(&self) -> usize {
         let unsettled = |state: OrderState| matches!(state, OrderState::Sent { .. } | OrderState::Unknown { .. });
         self.desk.orders.open().filter(|order| unsettled(order.state)).count()
@@ -401,7 +439,8 @@ impl Stop {
             return Some((true, "skipped: DRY_RUN sends nothing".into()));
         }
         if self.settings.on_exit == OnExit::Keep {
-            return Some((self.n_unsettled() == 0, "kept by policy: orders are named, not proved gone".into()));
+            let is_known = self.n_unsettled() == 0 && self.all_listed();
+            return Some((is_known, "kept by policy: orders are named, not proved gone".into()));
         }
         let (_, proved) = self.sweep(at, out);
         if proved {
@@ -491,11 +530,14 @@ impl Stop {
         if self.desk.identity.mode == Mode::DryRun {
             return Ending::NeverSent;
         }
-        if !self.unwatched.is_empty() {
+        // A proof is of a moment; what was heard since counts more.
+        let is_kept = self.settings.on_exit == OnExit::Keep && !self.sweeps_were_begun();
+        if !self.unwatched.is_empty() || (!is_kept && self.desk.orders.n_open() > 0) {
             return Ending::Residue;
         }
-        if self.settings.on_exit == OnExit::Keep && !self.sweeps_were_begun() {
-            return if self.n_unsettled() == 0 { Ending::Kept } else { Ending::Residue };
+        if is_kept {
+            let is_known = self.n_unsettled() == 0 && self.all_listed();
+            return if is_known { Ending::Kept(self.desk.orders.n_open()) } else { Ending::Residue };
         }
         let proofs: Option<Vec<_>> = self.sweeps.iter().map(Sweep::proof).collect();
         match proofs {
@@ -516,11 +558,11 @@ impl Stop {
         let report = self.report(at, true);
         let (headline, level) = match ending {
             Ending::Residue => ("SHUTDOWN ENDED WITH ORDERS THAT ARE OR MAY BE OPEN", Level::Error),
-            Ending::Clean(_) | Ending::Kept | Ending::NeverSent => ("GRACEFUL SHUTDOWN COMPLETE", Level::Info),
+            Ending::Clean(_) | Ending::Kept(_) | Ending::NeverSent => ("GRACEFUL SHUTDOWN COMPLETE", Level::Info),
         };
         let proof = match ending {
             Ending::Clean(_) => format!("proved {}", report.proof.grade),
-            Ending::Kept => format!("{} kept by policy", report.orders.kept.len()),
+            Ending::Kept(n_kept) => format!("{n_kept} kept by policy"),
             Ending::NeverSent => "DRY_RUN".into(),
             Ending::Residue => format!("NOT proved: {}", self.missing_words()),
         };
@@ -547,7 +589,7 @@ impl Stop {
         let n_canceled = self.findings.canceled.len();
         let proof = match ending {
             Ending::Clean(_) => format!("none left ({})", self.grade_word()),
-            Ending::Kept => format!("{} kept by policy", self.desk.orders.n_open()),
+            Ending::Kept(n_kept) => format!("{n_kept} kept by policy"),
             Ending::NeverSent => "nothing was sent (DRY_RUN)".into(),
             Ending::Residue => format!("NOT PROVED, {} may be open", self.remaining().len()),
         };

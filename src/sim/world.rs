@@ -59,12 +59,27 @@ struct Process {
     machine: Machine,
     frame: Frame,
     outbox: Outbox,
+    books: Books,
+    loose: VecDeque<Event>,
+}
+
+/// What outlives a machine that panics.
+struct Books {
     store: Store<MemoryDisk>,
     messages: Vec<Message>,
-    loose: VecDeque<Event>,
     is_gate_shut: bool,
     catalogue: Catalogue,
     last_request: u64,
+}
+
+impl Books {
+    fn stop_after_panic(&mut self, frame: &Frame, panic: String, at: Stamp) -> Machine {
+        self.is_gate_shut = true;
+        let messages = std::mem::take(&mut self.messages);
+        self.store.work(messages, |_| {});
+        let state = self.store.state().clone();
+        Machine::stop_after_panic(frame, panic, &state, self.catalogue.clone(), self.last_request + 1_000_000, at)
+    }
 }
 
 /// The world.
@@ -110,7 +125,7 @@ impl World {
         }
     }
 
-    /// Changes the settings of processes started from now on.
+    /// Changes the settings of processes started from now on. Venues may go from the end, none may come.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
@@ -160,14 +175,13 @@ impl World {
             own_strategies: std::mem::take(&mut self.own_strategies),
         };
         let mut loose = VecDeque::new();
-        for (place, venue) in self.venues.iter().enumerate() {
+        for ((place, venue), settings) in self.venues.iter().enumerate().zip(&self.settings.venues) {
             let id = VenueId(place as u8);
             for stream in [Stream::Public, Stream::Private] {
                 loose.push_back(Event::Link(id, stream, LinkState::Up));
             }
             // Whoever connects is told the prices of the moment; a still market has nothing to tell later.
-            let symbols = &self.settings.venues[place].symbols;
-            let prices = symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
+            let prices = settings.symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
             loose.extend(prices.map(|prices| Event::Quote(quote(id, prices))));
         }
         self.verdict = None;
@@ -175,12 +189,8 @@ impl World {
             machine: Machine::Start(Box::new(Start::new(begin, at))),
             frame,
             outbox: Outbox::new(&catalogue),
-            store,
-            messages: Vec::new(),
+            books: Books { store, messages: Vec::new(), is_gate_shut: false, catalogue, last_request: 0 },
             loose,
-            is_gate_shut: false,
-            catalogue,
-            last_request: 0,
         });
         Ok(())
     }
@@ -198,7 +208,7 @@ impl World {
         let at = self.stamp();
         if let Some(mut process) = self.process.take() {
             // The handler shuts the gate before anybody wakes.
-            process.is_gate_shut = true;
+            process.books.is_gate_shut = true;
             process.machine = process.machine.stop(&process.frame, cause, at);
             self.process = Some(process);
         }
@@ -241,7 +251,7 @@ impl World {
 
     /// The store's fold.
     pub fn state(&self) -> Option<&State> {
-        self.process.as_ref().map(|process| process.store.state())
+        self.process.as_ref().map(|process| process.books.store.state())
     }
 
     /// The report on disk.
@@ -300,17 +310,15 @@ impl World {
         }
         let mut actions = Vec::new();
         if let Err(panic) = process.machine.cycle(at, &events, &mut actions) {
-            let (frame, catalogue) = (&process.frame, process.catalogue.clone());
-            let first_request = process.last_request + 1_000_000;
-            let messages = std::mem::take(&mut process.messages);
-            process.store.work(messages, |_| {});
-            let state = process.store.state().clone();
-            process.machine = Machine::stop_after_panic(frame, panic, &state, catalogue, first_request, at);
+            process.machine = process.books.stop_after_panic(&process.frame, panic, at);
         }
         let was_trading = process.machine.is_trading();
-        process.machine = process.machine.advance(&mut process.frame, at, &mut actions);
+        process.machine = match process.machine.advance(&mut process.frame, at, &mut actions) {
+            Ok(machine) => machine,
+            Err(panic) => process.books.stop_after_panic(&process.frame, panic, at),
+        };
         if !was_trading && process.machine.is_trading() {
-            process.catalogue = process.machine.desk().catalogue.clone();
+            process.books.catalogue = process.machine.desk().catalogue.clone();
         }
         for action in actions {
             self.carry_out(&mut process, action);
@@ -323,8 +331,10 @@ impl World {
     }
 
     fn next_moment(&self) -> i64 {
-        let owes =
-            self.process.as_ref().is_some_and(|process| !process.loose.is_empty() || !process.messages.is_empty());
+        let owes = self
+            .process
+            .as_ref()
+            .is_some_and(|process| !process.loose.is_empty() || !process.books.messages.is_empty());
         if owes {
             return self.now_us + 1;
         }
@@ -340,31 +350,36 @@ impl World {
         let now = Micros::new(self.now_us);
         let stamp = self.stamp();
         for (place, venue) in self.venues.iter_mut().enumerate() {
-            venue.advance(VenueId(place as u8), now, stamp.boot, &mut events);
+            let mut told = Vec::new();
+            venue.advance(VenueId(place as u8), now, stamp.boot, &mut told);
+            // A venue that left the settings trades on, and nobody here is connected to it.
+            if place < self.settings.venues.len() {
+                events.append(&mut told);
+            }
         }
         if let Some(process) = &mut self.process {
-            let messages = std::mem::take(&mut process.messages);
-            if !messages.is_empty() || process.store.refused().is_some() {
-                process.store.retry(|event| events.push(event));
+            let messages = std::mem::take(&mut process.books.messages);
+            if !messages.is_empty() || process.books.store.refused().is_some() {
+                process.books.store.retry(|event| events.push(event));
             }
-            process.store.work(messages, |event| events.push(event));
+            process.books.store.work(messages, |event| events.push(event));
         }
         events
     }
 
     fn carry_out(&mut self, process: &mut Process, action: Action) {
         match action {
-            Action::Record(lsn, record) => process.messages.push(Message::Append(lsn, record)),
-            Action::SaveState => process.messages.push(Message::SaveState),
-            Action::SaveReport(which, report) => process.messages.push(Message::SaveReport(which, report)),
+            Action::Record(lsn, record) => process.books.messages.push(Message::Append(lsn, record)),
+            Action::SaveState => process.books.messages.push(Message::SaveState),
+            Action::SaveReport(which, report) => process.books.messages.push(Message::SaveReport(which, report)),
             Action::Send(request) => {
-                process.last_request = process.last_request.max(request.id.0);
+                process.books.last_request = process.books.last_request.max(request.id.0);
                 if let Err((request, why)) = process.outbox.push(request) {
                     process.loose.push_back(unsent(&request, why.words()));
                 }
             }
             Action::ShutGate => {
-                process.is_gate_shut = true;
+                process.books.is_gate_shut = true;
                 for request in process.outbox.shut_gate() {
                     process.loose.push_back(unsent(&request, "the gate was shut"));
                 }
@@ -398,7 +413,7 @@ impl World {
         for (place, venue) in self.venues.iter_mut().enumerate() {
             for (number, lane) in LANES.into_iter().enumerate() {
                 while venue.workers[number].is_none() {
-                    let gate = if process.is_gate_shut { Gate::Shut } else { Gate::Open };
+                    let gate = if process.books.is_gate_shut { Gate::Shut } else { Gate::Open };
                     match process.outbox.next(stamp.boot, VenueId(place as u8), lane, gate) {
                         Next::Go(request) => {
                             self.last_ticket += 1;

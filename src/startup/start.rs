@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::action::{Action, Level};
 use crate::domain::command::{Command, CommandAnswer};
-use crate::domain::event::{Event, Quote};
+use crate::domain::event::{Event, LinkState, Quote, Stream};
 use crate::domain::ids::{ClientOrderId, Instance, StrategyLetter, Symbol, VenueId};
 use crate::domain::order::StateName;
 use crate::domain::record::{Record, RiskState};
@@ -63,6 +63,8 @@ pub struct Ready {
     pub risk: RiskState,
     /// The newest prices: a quiet market does not repeat them.
     pub quotes: Vec<Quote>,
+    /// How far creates of an earlier process may still be on their way.
+    pub before: Before,
 }
 
 /// Where a start stands.
@@ -85,10 +87,18 @@ struct VenueStart {
     has_instruments: bool,
     has_clock: bool,
     has_balances: bool,
+    up: BTreeSet<Stream>,
     sweep: Option<Sweep>,
     books_began: Option<Boot>,
     is_done: bool,
     last_trouble: String,
+}
+
+impl VenueStart {
+    /// Prices and news of our orders come in: without them trading would be blind.
+    fn hears_all(&self) -> bool {
+        self.up.contains(&Stream::Public) && self.up.contains(&Stream::Private)
+    }
 }
 
 /// The start.
@@ -128,6 +138,7 @@ impl Start {
                     has_instruments: false,
                     has_clock: false,
                     has_balances: false,
+                    up: BTreeSet::new(),
                     sweep: None,
                     books_began: None,
                     is_done: false,
@@ -169,6 +180,13 @@ impl Start {
             }
             match event {
                 Event::Command(id, command) => out.push(Action::Answer(*id, self.answer(at, command))),
+                Event::Link(venue, stream, LinkState::Up) => self.with(*venue, |at_venue| {
+                    at_venue.up.insert(*stream);
+                }),
+                Event::Link(venue, stream, LinkState::Down(why)) => self.with(*venue, |at_venue| {
+                    at_venue.up.remove(stream);
+                    at_venue.last_trouble = format!("{stream:?} stream down: {why}");
+                }),
                 Event::Quote(quote) => {
                     self.quotes.insert((quote.venue, quote.symbol.clone()), quote.clone());
                 }
@@ -210,6 +228,7 @@ impl Start {
             leftovers: self.leftovers,
             risk: self.state.risk,
             quotes: self.quotes.into_values().collect(),
+            before: self.before.unwrap_or(Before::ThisProcess),
         }
     }
 
@@ -452,14 +471,14 @@ impl Start {
     }
 
     fn is_complete(&self) -> bool {
-        self.failure.is_none() && self.has_begun && self.venues.iter().all(|venue| venue.is_done)
+        self.failure.is_none() && self.has_begun && self.venues.iter().all(|venue| venue.is_done && venue.hears_all())
     }
 
     fn lateness(&self) -> String {
         let late: Vec<_> = self
             .venues
             .iter()
-            .filter(|venue| !venue.is_done)
+            .filter(|venue| !(venue.is_done && venue.hears_all()))
             .map(|venue| format!("{} ({})", venue.name, venue.last_trouble))
             .collect();
         format!(

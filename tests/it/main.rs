@@ -1,10 +1,15 @@
 //! One integration binary: behaviour across rings, as sentences.
 
 mod agreement;
+mod attacks;
 mod bomb;
 mod harness;
 mod oracle;
 mod process;
-mod review;
+
+mod start;
 mod stop;
+mod stop_races;
+mod storm;
+mod trade;
 mod worlds;

@@ -12,7 +12,9 @@ use lastorders::domain::ids::{Symbol, TradeId};
 use lastorders::domain::money::Decimal;
 use lastorders::domain::order::{OrderState, Side, StateName, TimeInForce};
 use lastorders::domain::report::Report;
-use lastorders::domain::settings::{LadderSettings, LadderSides, LadderStart, Settings, StrategyKind, StrategySettings};
+use lastorders::domain::settings::{
+    LadderSettings, LadderSides, LadderStart, Settings, StrategyKind, StrategySettings,
+};
 use lastorders::domain::snapshot::State;
 use lastorders::exchange::{Ask, Micros, NewOrder, OrderView, Ticket};
 use lastorders::sim::settings::{ladder, quiet};
@@ -205,9 +207,8 @@ pub(crate) fn assert_books(world: &World, settings: &Settings, told: &str) {
         let known: BTreeSet<TradeId> =
             saved.map(|saved| saved.recent_trades.keys().cloned().collect()).unwrap_or_default();
         let lacking: Vec<_> = ours.iter().filter(|fill| !known.contains(&fill.trade_id)).collect();
-        let is_recent = |fill: &&&&lastorders::exchange::FillView| {
-            fill.at.millis() >= world.stamp().wall.millis() - 14 * 60 * 1000
-        };
+        let is_recent =
+            |fill: &&&&lastorders::exchange::FillView| fill.at.millis() >= world.stamp().wall.millis() - 14 * 60 * 1000;
         assert_eq!(lacking.iter().filter(is_recent).count(), 0, "{told}: trades are missing: {lacking:#?}");
     }
 }

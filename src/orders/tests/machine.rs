@@ -217,6 +217,7 @@ fn agree(machine: &OrderStateMachine, model: &[Model]) -> Result<(), TestCaseErr
         prop_assert_eq!(machine.owed_at(venue).map(Order::id).collect::<BTreeSet<_>>(), owed);
     }
     prop_assert_eq!(machine.n_open(), ids(&|order| order.state.is_open()).len());
+    prop_assert_eq!(machine.n_unknown(), ids(&|order| matches!(order.state, OrderState::Unknown { .. })).len());
     prop_assert_eq!(
         machine.new_orders().map(Order::id).collect::<BTreeSet<_>>(),
         ids(&|order| order.state == OrderState::New)

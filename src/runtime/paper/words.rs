@@ -114,7 +114,8 @@ fn refused(call: &Call, code: &ErrorCode) -> Answered {
         ErrorCode::Funds => RefusalKind::Funds,
         ErrorCode::TooManyOrders => RefusalKind::TooManyOrders,
         ErrorCode::DuplicateId => RefusalKind::DuplicateId,
-        ErrorCode::Deadline | ErrorCode::BadRequest(_) => RefusalKind::Other,
+        ErrorCode::Deadline => RefusalKind::NotNow,
+        ErrorCode::BadRequest(_) => RefusalKind::Other,
     };
     let text = match code {
         ErrorCode::BadRequest(why) => why.clone(),

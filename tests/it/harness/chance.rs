@@ -7,12 +7,14 @@ const SEED_VARIABLE: &str = "LASTORDERS_TEST_SEED";
 
 /// The seed of this set: the given one, or a new one.
 pub(crate) fn seed() -> u64 {
+    given().unwrap_or_else(|| wait::wall_us().unsigned_abs() % 1_000_000_000)
+}
+
+/// The given seed, if there is one.
+pub(crate) fn given() -> Option<u64> {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
-    let given = std::env::var(SEED_VARIABLE).ok();
-    match given {
-        Some(text) => text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is a whole number, not `{text}`")),
-        None => wait::wall_us().unsigned_abs() % 1_000_000_000,
-    }
+    let given = std::env::var(SEED_VARIABLE).ok()?;
+    Some(given.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is a whole number, not `{given}`")))
 }
 
 /// SplitMix64: small, and good enough to choose moments.

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) config: String,
     /// Variables besides.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// A program and its arguments that the daemon is handed to, such as `nohup`. It must become the daemon (`exec`).
+    pub(crate) through: Vec<String>,
 }
 
 impl Plan {
@@ -61,7 +63,14 @@ impl Plan {
             own_group: false,
             config: config.to_owned(),
             environment: Vec::new(),
+            through: Vec::new(),
         }
+    }
+
+    /// Through a piece of shell that ends in `exec "$@"`.
+    pub(crate) fn through_shell(mut self, script: &str) -> Plan {
+        self.through = ["sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+        self
     }
 }
 
@@ -107,6 +116,11 @@ impl Home {
         self.folder.join("state")
     }
 
+    /// The ledger of a venue: what happened there to orders of this instance.
+    pub(crate) fn ledger(&self, venue: &str) -> PathBuf {
+        self.state().join(format!("paper/{venue}.jsonl"))
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.join("lastorders.toml")
     }
@@ -114,7 +128,8 @@ impl Home {
     /// The trader's pid, once it is ready.
     pub(crate) fn trader(&self) -> Option<Pid> {
         let text = std::fs::read_to_string(self.state().join("lastorders.pid")).ok()?;
-        Pid::from_raw(text.trim().parse().ok()?)
+        // Number 1 is what a daemon calls itself in a process namespace of its own; here that is somebody else.
+        Pid::from_raw(text.trim().parse().ok()?).filter(|pid| !pid.is_init())
     }
 
     /// What all runs here have printed, for a failed test.
@@ -178,14 +193,13 @@ impl Daemon {
     /// Starts it. It is not ready yet.
     pub(crate) fn start(home: &Home, plan: &Plan) -> Daemon {
         std::fs::write(home.config(), &plan.config).expect("a file in a temporary folder");
-        let mut command = match plan.front {
-            Front::Binary => {
-                let mut command = Command::new(BINARY);
-                command.arg("run");
-                command
-            }
-            Front::Script => Command::new(home.script()),
-        };
+        let mut words = plan.through.clone();
+        match plan.front {
+            Front::Binary => words.extend([BINARY.to_owned(), "run".to_owned()]),
+            Front::Script => words.push(home.script().display().to_string()),
+        }
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         home.surround(&mut command);
         command.envs(plan.environment.iter().map(|(name, value)| (*name, value.as_str())));
         Daemon::spawn(home, command, plan.output, plan.own_group)

@@ -6,16 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use lastorders::domain::action::Level;
 use lastorders::domain::command::Command;
 use lastorders::domain::event::{Event, LinkState, SignalName, Stream};
-use lastorders::domain::ids::{ClientOrderId, InstrumentId, Symbol, TradeId, VenueId, VenueOrderId};
+use lastorders::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId, VenueOrderId};
 use lastorders::domain::money::Decimal;
-use lastorders::domain::order::{Fill, FillRow, OrderRow, OrderTerms, Side, TimeInForce, VenueStatus};
-use lastorders::domain::settings::{
-    LadderSettings, LadderSides, LadderStart, MarketMakerSettings, OnExit, OnStart, Settings, StrategyKind,
-    StrategySettings,
-};
+use lastorders::domain::order::{OrderRow, OrderTerms, Side, TimeInForce, VenueStatus};
+use lastorders::domain::settings::{MarketMakerSettings, OnExit, OnStart, Settings, StrategyKind, StrategySettings};
 use lastorders::domain::stop::StopCause;
 use lastorders::domain::time::Boot;
 use lastorders::engine::risk::RiskRefusal;
@@ -220,8 +216,7 @@ fn no_create_leaves_after_the_trading_machine_panicked() {
     world.start().unwrap();
     assert!(world.run_until(MINUTE, |world| world.creates_seen.len() >= 5));
     fail.store(true, Ordering::SeqCst);
-    let is_stopping =
-        |world: &World| world.machine().is_none_or(lastorders::runtime::machine::Machine::is_stopping);
+    let is_stopping = |world: &World| world.machine().is_none_or(lastorders::runtime::machine::Machine::is_stopping);
     let mut before = world.creates_seen.len();
     world.run_until(MINUTE, |world| {
         if !is_stopping(world) {
@@ -288,37 +283,6 @@ fn a_busy_run_that_stopped_clean_can_start_again() {
 }
 
 #[test]
-fn two_fills_on_different_symbols_may_carry_the_same_trade_number() {
-    let mut settings = resting(2);
-    settings.venues[0].symbols.push(Symbol::new("ETH-USDT"));
-    let mut world = started(settings);
-    assert!(world.run_until(MINUTE, |world| open_at(world, 0) == 2));
-    let known = some_id(&world);
-    for (n, symbol) in ["BTC-USDT", "ETH-USDT"].into_iter().enumerate() {
-        let fill = Fill {
-            trade_id: TradeId::new("12345"),
-            price: Decimal::whole(1_000),
-            qty: "0.001".parse().unwrap(),
-            fee: Decimal::ZERO,
-            fee_asset: "USDT".into(),
-            maker: true,
-            at: world.stamp().wall,
-        };
-        let row = FillRow {
-            symbol: Symbol::new(symbol),
-            client_id: Some(id(known, 800 + n as u32).as_str().to_owned()),
-            venue_order_id: VenueOrderId::new(&format!("v{n}")),
-            side: Side::Buy,
-            fill,
-        };
-        world.tell(Event::Fill(VenueId(0), Box::new(row)));
-    }
-    world.run_for(Duration::from_millis(5));
-    let held = world.desk().unwrap().positions().filter(|(_, position)| position.fills > 0).count();
-    assert_eq!(held, 2, "a fill was lost");
-}
-
-#[test]
 fn adopting_begins_only_with_books_that_agree_with_the_venue() {
     let mut settings = resting(5);
     settings.start.on_start = OnStart::Adopt;
@@ -336,9 +300,9 @@ fn adopting_begins_only_with_books_that_agree_with_the_venue() {
     world.run_for(SECOND * 5);
     assert_eq!(open_at(&world, 0), 3);
     world.start().unwrap();
-    assert!(world.run_until(MINUTE, |world| world
-        .machine()
-        .is_some_and(lastorders::runtime::machine::Machine::is_trading)));
+    assert!(
+        world.run_until(MINUTE, |world| world.machine().is_some_and(lastorders::runtime::machine::Machine::is_trading))
+    );
     let believed = world.desk().unwrap().orders.n_open();
     assert_eq!(believed, open_at(&world, 0), "trading begins on orders that are gone");
 }
@@ -354,8 +318,7 @@ fn an_order_believed_ended_that_a_listing_shows_is_chased_while_trading() {
     // The venue says it ended; it did not.
     world.tell(Event::Order(VenueId(0), {
         let real = world.desk().unwrap().orders.get(ghost).unwrap().key.clone();
-        let mut row =
-            row_of(ghost, VenueStatus::Ended(lastorders::domain::order::Outcome::Canceled));
+        let mut row = row_of(ghost, VenueStatus::Ended(lastorders::domain::order::Outcome::Canceled));
         row.venue_order_id = real.venue_order_id.unwrap();
         Box::new(row)
     }));
@@ -433,40 +396,34 @@ fn a_mark_is_there_from_the_first_cycle_of_trading() {
 
 #[test]
 fn a_resume_while_a_pause_is_still_being_proved_lets_orders_rest() {
-    let mut world = world_with(5);
-    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::ListOpen), Fault::ServerError).times(20)).unwrap();
-    let paused = world.command(Command::Pause { keep_orders: false });
-    world.run_for(Duration::from_millis(700));
-    world.command(Command::Resume);
-    world.run_for(Duration::from_millis(1));
-    let cancels = world.desk().unwrap().tally().cancel_requests;
-    world.run_for(SECOND * 60);
-    let more = world.desk().unwrap().tally().cancel_requests - cancels;
-    let answer = world.answers.iter().find(|(id, _)| *id == paused).map(|(_, answer)| answer.text.clone());
-    assert!(more == 0 && open_at(&world, 0) == 5, "{more} cancels after resume, {} rest, pause said {answer:?}", open_at(&world, 0));
-}
-
-#[test]
-fn nothing_new_leaves_after_pause_with_orders_kept_was_answered() {
     let mut world = World::new(own_settings());
-    let mut n = 0;
-    let go = Arc::new(AtomicBool::new(false));
-    let going = Arc::clone(&go);
+    let (mut n, mut last) = (0, Boot::ZERO);
     world.give_strategy(own(move |view, out| {
-        if going.load(Ordering::SeqCst) && view.may_create {
+        if view.may_create && view.at.boot.since(last) >= Duration::from_millis(100) {
+            last = view.at.boot;
             n += 1;
             out.extend(place(view, n, TimeInForce::PostOnly, 39_000));
         }
     }));
     world.start().unwrap();
-    world.run_for(SECOND * 5);
-    go.store(true, Ordering::SeqCst);
-    assert!(world.run_until(MINUTE, |world| world.desk().is_some_and(|desk| desk.orders.n_new() > 0)));
-    let asked = world.command(Command::Pause { keep_orders: true });
-    assert!(world.run_until(SECOND, |world| world.answers.iter().any(|(id, _)| *id == asked)));
-    let before = world.creates_seen.len();
-    world.run_for(SECOND * 5);
-    assert_eq!(world.creates_seen.len(), before, "a create left after `paused: no new orders`");
+    world.run_for(SECOND * 2);
+    world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::ListOpen), Fault::ServerError).times(20)).unwrap();
+    let paused = world.command(Command::Pause { keep_orders: false });
+    world.run_for(Duration::from_millis(500));
+    assert_eq!(open_at(&world, 0), 0);
+    world.command(Command::Resume);
+    world.run_for(Duration::from_millis(1));
+    let (cancels, creates) = (world.desk().unwrap().tally().cancel_requests, world.creates_seen.len());
+    world.run_for(SECOND * 3);
+    let more = world.desk().unwrap().tally().cancel_requests - cancels;
+    let created = world.creates_seen.len() - creates;
+    let rest = open_at(&world, 0);
+    world.run_for(SECOND * 10);
+    let answer = world.answers.iter().find(|(id, _)| *id == paused).map(|(_, answer)| answer.text.clone());
+    assert!(
+        more == 0 && created > 0,
+        "{created} created after resume, {more} cancels, {rest} rest; pause said {answer:?}"
+    );
 }
 
 #[test]
@@ -521,7 +478,11 @@ fn a_strategy_that_panics_while_adopting_leads_to_a_stop() {
     world.kill();
     world.give_strategy(OwnStrategy {
         name: "own".into(),
-        strategy: Box::new(Scripted { play: |_: &View<'_>, _: &mut Vec<Wish>| {}, adopts: || panic!("planted"), fuse: Arc::default() }),
+        strategy: Box::new(Scripted {
+            play: |_: &View<'_>, _: &mut Vec<Wish>| {},
+            adopts: || panic!("planted"),
+            fuse: Arc::default(),
+        }),
     });
     world.start().unwrap();
     let code = world.run_to_verdict();
@@ -606,209 +567,3 @@ fn whoever_waits_for_a_pause_is_answered_when_a_stop_begins() {
     world.run_to_verdict();
     assert!(world.answers.iter().any(|(id, _)| *id == asked), "no answer");
 }
-
-#[test]
-#[ignore = "a measurement: the cost of a stop over the number of orders"]
-fn what_a_stop_costs_for_n_orders() {
-    for n in [500_u32, 1_000, 2_000] {
-        let mut settings = own_settings();
-        settings.venues[0].sim.batch_cancel_max = 0;
-        settings.venues[0].sim.latency_jitter_ms = 2;
-        let mut world = World::new(settings);
-        let mut placed = 0;
-        world.give_strategy(own(move |view, out| {
-            if view.may_create && placed < n {
-                for _ in 0..2 {
-                    placed += 1;
-                    out.extend(place(view, placed, TimeInForce::PostOnly, 39_000));
-                }
-            }
-        }));
-        world.start().unwrap();
-        assert!(world.run_until(MINUTE * 10, |world| open_at(world, 0) >= n as usize * 9 / 10));
-        world.run_for(SECOND * 3);
-        world.signal(SignalName::Term);
-        #[allow(clippy::disallowed_methods)]
-        let began = std::time::Instant::now();
-        let code = world.run_to_verdict();
-        let report = world.report().unwrap();
-        std::fs::write(
-            format!("/tmp/review-cost-{n}.txt"),
-            format!("{n}: {:?} real, {} found, {} ms virtual, {code:?}\n", began.elapsed(), report.orders.found, report.duration_ms),
-        )
-        .unwrap();
-    }
-}
-
-/// A small generator, so that a run is its number.
-struct Draw(u64);
-impl Draw {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
-
-fn stormy(draw: &mut Draw) -> Settings {
-    let mut settings = churning("20");
-    settings.risk.max_orders_per_second = 3 + draw.below(20) as u32;
-    settings.strategies.push(ladder("rungs", "main", 1 + draw.below(30) as u32));
-    if draw.below(2) == 0 {
-        settings.venues.push(venue("other"));
-        settings.strategies.push(ladder("more", "other", 1 + draw.below(20) as u32));
-    }
-    for venue in &mut settings.venues {
-        let sim = &mut venue.sim;
-        sim.seed = 1 + draw.below(1_000_000);
-        sim.synchronous_cancel = draw.below(2) == 0;
-        sim.latency_ms = draw.below(60) as u32;
-        sim.latency_jitter_ms = draw.below(60) as u32;
-        sim.batch_cancel_max = [0, 1, 3, 10][draw.below(4) as usize];
-        sim.cancels_per_second = [0, 10, 50][draw.below(3) as usize];
-        let mut rate = || if draw.below(2) == 0 { 0 } else { draw.below(120) as u32 };
-        let faults = &mut sim.faults;
-        for fault in [
-            &mut faults.answer_lost,
-            &mut faults.server_error,
-            &mut faults.late_execution,
-            &mut faults.partial_batch,
-            &mut faults.shuffled_batch,
-            &mut faults.not_found,
-            &mut faults.stale_listing,
-            &mut faults.broken_listing,
-            &mut faults.slow_cancel,
-            &mut faults.rate_limited,
-            &mut faults.duplicate_push,
-            &mut faults.lost_push,
-        ] {
-            *fault = rate();
-        }
-    }
-    settings
-}
-
-/// Kills and stops at random moments in a storm of faults. Each finding is a line; none may be left.
-fn storm(seed: u64) -> Vec<String> {
-    let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    for _ in 0..8 {
-        draw.below(2);
-    }
-    let mut settings = stormy(&mut draw);
-    let kind = std::env::var("REVIEW_KIND").unwrap_or_default();
-    if kind.contains("adopt") {
-        settings.start.on_start = OnStart::Adopt;
-    }
-    if kind.contains("panic") {
-        settings.strategies.push(ladder("own", "main", 1));
-    }
-    let longest_ms = if kind.contains("long") { 100_000 } else { 15_000 };
-    let mut world = World::new(settings);
-    let mut findings = Vec::new();
-    for round in 0..3 {
-        let fails_in = 1 + draw.below(3_000);
-        if kind.contains("panic") {
-            let mut n = 0;
-            world.give_strategy(own(move |_, _| {
-                n += 1;
-                assert!(n != fails_in, "planted");
-            }));
-        }
-        world.start().unwrap();
-        if kind.contains("disk") {
-            for _ in 0..draw.below(4) {
-                world.run_for(Duration::from_millis(draw.below(4_000)));
-                world.disk.refuse(true);
-                world.run_for(Duration::from_millis(draw.below(3_000)));
-                world.disk.refuse(false);
-            }
-        }
-        world.run_for(Duration::from_millis(draw.below(longest_ms)));
-        let kills = draw.below(3) == 0;
-        if kills {
-            world.kill();
-            world.run_for(Duration::from_millis(draw.below(3_000)));
-            continue;
-        }
-        if world.verdict.is_none() {
-            world.signal(SignalName::Term);
-        }
-        let Some(code) = world.run_to_verdict() else {
-            findings.push(format!("{seed}.{round}: no verdict"));
-            return findings;
-        };
-        let report = world.report();
-        if std::env::var("REVIEW_TALK").is_ok() {
-            let n_fills: usize = world.venues.iter().map(|venue| venue.exchange.fills(ACCOUNT).len()).sum();
-            let n_faults = world.venues.iter().flat_map(|venue| &venue.ledger).filter(|line| line.contains("fault")).count();
-            let orders = report.as_ref().map(|report| (report.orders.found, report.orders.canceled, report.proof.grade.clone(), report.duration_ms));
-            findings.push(format!("{seed}.{round}: {} creates {n_fills} fills {n_faults} faults {orders:?} exit {code}", world.creates_seen.len()));
-        }
-        let rest: usize = (0..world.venues.len()).map(|place| open_at(&world, place)).sum();
-        let words = world.verdict.as_ref().map(|verdict| verdict.summary.clone()).unwrap_or_default();
-        let has_failed =
-            |text: &str| text.contains("The trading machine failed") && !text.contains("planted");
-        if let Some((_, text)) = world.said.iter().find(|(_, text)| has_failed(text)) {
-            findings.push(format!("{seed}.{round}: {text}"));
-        }
-        if rest > 0 && code != 3 {
-            findings.push(format!("{seed}.{round}: LEFT {rest} on the book, exit {code}: {words}"));
-        }
-        let is_planted = kind.contains("panic") && code == 1;
-        if code != 0 && !is_planted {
-            let proof = report.as_ref().map(|report| (report.reason.clone(), report.proof.missing.clone()));
-            let why = world.said.iter().rev().find(|(_, text)| text.contains("did not get through"));
-            findings.push(format!("{seed}.{round}: exit {code}, {rest} on the book, {proof:?} {why:?}"));
-            if std::env::var("REVIEW_TALK").is_ok() {
-                let owed = report.as_ref().and_then(|report| report.proof.missing.first()?.split(' ').nth(2).map(str::to_owned));
-                let owed = owed.unwrap_or_default();
-                for venue in &world.venues {
-                    findings.extend(venue.ledger.iter().filter(|line| !owed.is_empty() && line.contains(&owed)).cloned());
-                }
-                findings.extend(world.said.iter().filter(|(_, text)| text.contains(&owed)).map(|(_, text)| text.clone()));
-                findings.push(format!("now {}", world.stamp().wall));
-            }
-        }
-        if report.as_ref().is_some_and(|report| report.exit_code != code) {
-            findings.push(format!("{seed}.{round}: the report says another code"));
-        }
-        if let Some((id, n)) = world.creates_seen.iter().find(|(_, n)| **n > 1) {
-            findings.push(format!("{seed}.{round}: create {id} sent {n} times"));
-        }
-        if code == 0 {
-            let state: Value = serde_json::from_slice(&world.disk.file("state.json").unwrap()).unwrap();
-            for (place, name) in ["main", "other"].into_iter().enumerate().take(world.venues.len()) {
-                let fills = world.venues[place].exchange.fills(ACCOUNT);
-                let n_booked = state["venues"][name]["positions"]["BTC-USDT"]["fills"].as_u64().unwrap_or(0);
-                if n_booked != fills.len() as u64 {
-                    findings.push(format!("{seed}.{round}: {name}: {n_booked} fills booked of {}", fills.len()));
-                }
-            }
-            let open = state["orders"]["open"].as_object().map_or(0, serde_json::Map::len);
-            if open > 0 {
-                findings.push(format!("{seed}.{round}: {open} orders open in state.json after exit 0"));
-            }
-        }
-    }
-    findings
-}
-
-#[test]
-#[ignore = "long; REVIEW_SEEDS=from..to"]
-fn storms_leave_nothing() {
-    let range = std::env::var("REVIEW_SEEDS").unwrap_or("0..40".into());
-    let (from, to) = range.split_once("..").unwrap();
-    let mut all = Vec::new();
-    for seed in from.parse::<u64>().unwrap()..to.parse().unwrap() {
-        match std::panic::catch_unwind(|| storm(seed)) {
-            Ok(findings) => all.extend(findings),
-            Err(panic) => all.push(format!(
-                "{seed}: PANIC {:?}",
-                panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            )),
-        }
-    }
-    assert!(all.is_empty(), "{all:#?}");
-}
-
-#[allow(dead_code)]
-fn unused(_: Level, _: LadderSettings, _: LadderSides, _: LadderStart) {}
