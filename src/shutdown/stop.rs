@@ -76,6 +76,8 @@ pub struct Stop {
     closed: Option<Closing>,
     severed: BTreeSet<u8>,
     interrupts: Vec<Boot>,
+    /// Somebody who asked for an end has had an answer.
+    cause_answered: bool,
     finished: bool,
 }
 
@@ -107,6 +109,7 @@ impl Stop {
             closed: None,
             severed: BTreeSet::new(),
             interrupts: Vec::new(),
+            cause_answered: false,
             finished: false,
             settings,
         }
@@ -207,7 +210,7 @@ impl Stop {
     }
 
     fn commanded(&mut self, at: Stamp, id: CommandId, command: &Command, out: &mut Vec<Action>) {
-        let text = match command {
+        let (ok, text) = match command {
             Command::Status => {
                 let phase = format!("stopping, step {}/11: {}", self.step.number(), self.step.title());
                 let data = status::data(&self.desk, at, &phase, false);
@@ -215,14 +218,33 @@ impl Stop {
                 out.push(Action::Answer(id, CommandAnswer { ok: true, text, data }));
                 return;
             }
-            Command::Stop => "stopping already".to_owned(),
-            Command::Restart => "stopping already, and it stays a stop".to_owned(),
             Command::Pause { .. } | Command::Resume | Command::CancelAll => {
-                "not while stopping: every order is being cancelled".to_owned()
+                (false, "not while stopping: every order is being cancelled")
             }
+            Command::Stop | Command::Restart => self.asked_to_end(command),
         };
-        let ok = *command == Command::Stop;
-        out.push(Action::Answer(id, CommandAnswer { ok, text, data: serde_json::Value::Null }));
+        out.push(Action::Answer(id, CommandAnswer { ok, text: text.to_owned(), data: serde_json::Value::Null }));
+    }
+
+    /// The command that began this stop comes here too, and is the first one that asks for what is happening.
+    fn asked_to_end(&mut self, command: &Command) -> (bool, &'static str) {
+        let is_first = !std::mem::replace(&mut self.cause_answered, true);
+        match (command, &self.cause) {
+            (Command::Stop, StopCause::Restart) => {
+                // As with a signal: whoever asks for an end does not want it to come back.
+                self.cause = StopCause::Command;
+                (true, "stopping, and not starting again")
+            }
+            (Command::Stop, StopCause::Command) if is_first => {
+                (true, "stopping: every order is cancelled and shown to be gone; `lastorders report` tells how it went")
+            }
+            (Command::Restart, StopCause::Restart) if is_first => {
+                (true, "restarting: every order is cancelled and shown to be gone, then it trades on")
+            }
+            (Command::Restart, StopCause::Restart) => (true, "restarting already"),
+            (Command::Restart, _) => (false, "stopping already, and it stays a stop"),
+            _ => (true, "stopping already"),
+        }
     }
 
     fn enter(&mut self, at: Stamp, out: &mut Vec<Action>) {
