@@ -5,7 +5,7 @@
 //! create starts, however busy the loop is. Then it writes a byte, which the thread `signals` turns into a call.
 //!
 //! Always holds: the gate is set before the byte is written; a signal that came between `register` and `watch` is
-//! delivered by `watch`; SIGHUP stays ignored where the parent ignored it (`nohup`), SIGTERM and SIGINT never do
+//! delivered by `watch`; one that comes when nobody watches any more is in the `Latch`; SIGHUP stays ignored where the parent ignored it (`nohup`), SIGTERM and SIGINT never do
 //! (a shell starts background jobs with SIGINT ignored, but a stop must be possible all the same).
 //! Never does: exit, lock, allocate or log inside a handler; mask signals per thread.
 
@@ -68,11 +68,29 @@ impl Deliveries {
     }
 }
 
+/// Whether any of the signals ever came, set by the handlers themselves: the last word before a restart, when nobody
+/// watches any more.
+#[derive(Clone, Debug, Default)]
+pub struct Latch {
+    came: Arc<AtomicBool>,
+    ends_at_once: Arc<AtomicBool>,
+}
+
+impl Latch {
+    /// Whether a signal has come. From this moment on the next one ends the process, as it would end a new program
+    /// that has not registered anything yet: so none is lost between this look and the new program's handlers.
+    pub fn last_look(&self) -> bool {
+        self.ends_at_once.store(true, Ordering::SeqCst);
+        self.came.load(Ordering::SeqCst)
+    }
+}
+
 /// Registered signals that nobody watches yet.
 #[derive(Debug)]
 pub struct StopSignals {
     pipes: Vec<(SignalName, UnixStream)>,
     deliveries: Arc<Deliveries>,
+    latch: Latch,
 }
 
 impl StopSignals {
@@ -90,15 +108,23 @@ impl StopSignals {
 
     fn wire(gate: &Arc<AtomicBool>, wanted: &[(SignalName, i32)]) -> io::Result<StopSignals> {
         let mut pipes = Vec::new();
+        let latch = Latch::default();
         for (name, number) in wanted {
             let (reads, writes) = UnixStream::pair()?;
             reads.set_nonblocking(true)?;
             // Actions run in the order they were registered: the gate is shut before anyone wakes.
             flag::register(*number, Arc::clone(gate))?;
+            flag::register(*number, Arc::clone(&latch.came))?;
+            flag::register_conditional_default(*number, Arc::clone(&latch.ends_at_once))?;
             low_level::pipe::register(*number, writes)?;
             pipes.push((*name, reads));
         }
-        Ok(StopSignals { pipes, deliveries: Arc::default() })
+        Ok(StopSignals { pipes, deliveries: Arc::default(), latch })
+    }
+
+    /// What the handlers keep after the watch has ended.
+    pub fn latch(&self) -> Latch {
+        self.latch.clone()
     }
 
     /// Starts the thread that calls `on_signal` for every signal that counts, those that came already included.
@@ -124,6 +150,11 @@ impl SignalThread {
     /// The counts.
     pub fn deliveries(&self) -> Arc<Deliveries> {
         Arc::clone(&self.deliveries)
+    }
+
+    /// Whether the thread has ended: nobody will tell of a signal any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends the thread; `false` when it is late. Signals that come later still shut the gate.
@@ -197,7 +228,7 @@ fn is_ignored(status: &str, number: i32) -> bool {
 mod tests {
     use super::*;
     use crossbeam_channel::{Receiver, unbounded};
-    use signal_hook::consts::{SIGUSR1, SIGUSR2};
+    use signal_hook::consts::{SIGUSR1, SIGUSR2, SIGWINCH};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -262,10 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_that_nobody_watches_for_any_more_is_kept() {
+        let gate = Arc::new(AtomicBool::new(false));
+        let signals = StopSignals::wire(&gate, &[(SignalName::Hup, SIGWINCH)]).unwrap();
+        let latch = signals.latch();
+        let (thread, _told) = watched(signals);
+        assert!(thread.close(PATIENCE));
+        assert!(!latch.came.load(Ordering::SeqCst), "none has come");
+        low_level::raise(SIGWINCH).unwrap();
+        assert!(latch.last_look());
+    }
+
+    #[test]
     fn a_late_callback_is_reported_and_not_waited_for() {
         let (reads, writes) = UnixStream::pair().unwrap();
         reads.set_nonblocking(true).unwrap();
-        let signals = StopSignals { pipes: vec![(SignalName::Hup, reads)], deliveries: Arc::default() };
+        let signals =
+            StopSignals { pipes: vec![(SignalName::Hup, reads)], deliveries: Arc::default(), latch: Latch::default() };
         let (release, held) = unbounded::<()>();
         let (tell, told) = unbounded();
         let thread = signals

@@ -23,7 +23,7 @@ use super::hands::{Askers, Hands, VenueThreads, join_by};
 use super::logging::{self, LogHandle, LogSettings};
 use super::machine::{Frame, Machine};
 use super::paper::{PaperVenue, traits_of};
-use super::signals::StopSignals;
+use super::signals::{Latch, StopSignals};
 use super::terminal::{Screen, StatusLine, StatusPace};
 use super::workers::Workers;
 use crate::control::server::Server;
@@ -52,6 +52,8 @@ const MAX_WAIT: Duration = Duration::from_millis(250);
 const COMMAND_PATIENCE: Duration = Duration::from_secs(100);
 /// The signal thread tells which signal it was within this time; else it is taken for a SIGTERM.
 const SIGNAL_PATIENCE: Duration = Duration::from_secs(1);
+/// The exit code of a wanted restart.
+const RESTART: u8 = 75;
 /// For the store to write what it has, after the report.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 /// For the last lines of the log.
@@ -219,7 +221,7 @@ impl Trader {
     }
 
     fn run(mut self, machine: Machine, signals: StopSignals, mut locks: Locks, log: LogHandle) -> u8 {
-        let events = self.events.clone();
+        let (events, latch) = (self.events.clone(), signals.latch());
         let tell = move |name| {
             events.send(Event::Signal(name));
         };
@@ -228,7 +230,8 @@ impl Trader {
             Err(error) => log::error!("No signal thread ({error}); signals are seen within {MAX_WAIT:?} all the same"),
         }
         let verdict = self.trade(machine, &mut locks, &log);
-        self.let_go(verdict, locks, log)
+        let exit_code = self.let_go(verdict, locks, log);
+        stays_a_stop(exit_code, &latch)
     }
 
     /// The loop. One cycle at a time; the cycle under way is always finished; a stop changes the machine, not the loop.
@@ -358,7 +361,7 @@ impl Trader {
             log::error!("The store thread does not end; what it had is on disk or is not, the report above tells");
         }
         match verdict.exit_code {
-            0 | 75 => log::info!("{}", verdict.summary),
+            0 | RESTART => log::info!("{}", verdict.summary),
             _ => log::error!("{}", verdict.summary),
         }
         log.flush_and_stop(LOG_CLOSE);
@@ -366,6 +369,16 @@ impl Trader {
         locks.release();
         verdict.exit_code
     }
+}
+
+/// A signal that came after the stop had closed its ears is a wish to end all the same: no restart then.
+fn stays_a_stop(exit_code: u8, latch: &Latch) -> u8 {
+    if exit_code != RESTART || !latch.last_look() {
+        return exit_code;
+    }
+    // The log is closed by now; a closed standard error leaves nobody to be told.
+    let _ = writeln!(std::io::stderr(), "A signal came during the restart: it ends here, with nothing of ours open.");
+    0
 }
 
 fn start_store(

@@ -81,6 +81,8 @@ pub struct Stop {
     closed: Option<Closing>,
     severed: BTreeSet<u8>,
     interrupts: Vec<Boot>,
+    /// Somebody who asked for an end has had an answer.
+    cause_answered: bool,
     finished: bool,
 }
 
@@ -115,6 +117,7 @@ impl Stop {
             closed: None,
             severed: BTreeSet::new(),
             interrupts: Vec::new(),
+            cause_answered: false,
             finished: false,
             settings,
         }
@@ -170,10 +173,8 @@ impl Stop {
 
     fn note(&mut self, note: &Note) {
         match note {
-            Note::Moved { id, before, after } => {
-                if after.is_terminal() {
-                    self.findings.ended(*id, *before, *after, &self.desk);
-                }
+            Note::Moved { id, before, after } if after.is_terminal() => {
+                self.findings.ended(*id, *before, *after, &self.desk);
             }
             Note::Found(id) => {
                 if let Some(order) = self.desk.orders.get(*id) {
@@ -215,7 +216,7 @@ impl Stop {
     }
 
     fn commanded(&mut self, at: Stamp, id: CommandId, command: &Command, out: &mut Vec<Action>) {
-        let text = match command {
+        let (ok, text) = match command {
             Command::Status => {
                 let phase = format!("stopping, step {}/11: {}", self.step.number(), self.step.title());
                 let data = status::data(&self.desk, at, &phase, false);
@@ -223,24 +224,33 @@ impl Stop {
                 out.push(Action::Answer(id, CommandAnswer { ok: true, text, data }));
                 return;
             }
-            // The loop hands the command that began the stop to it, for its answer.
-            Command::Stop if self.cause == StopCause::Restart => {
-                self.cause = StopCause::Command;
-                "stopping; it will not begin again".to_owned()
-            }
-            Command::Stop => "stopping".to_owned(),
-            Command::Restart if self.cause == StopCause::Restart => "stopping, then it begins again".to_owned(),
-            Command::Restart => "stopping already, and it stays a stop".to_owned(),
             Command::Pause { .. } | Command::Resume | Command::CancelAll | Command::Rearm => {
-                "not while stopping: every order is being cancelled".to_owned()
+                (false, "not while stopping: every order is being cancelled")
             }
+            Command::Stop | Command::Restart => self.asked_to_end(command),
         };
-        let ok = match command {
-            Command::Stop => true,
-            Command::Restart => self.cause == StopCause::Restart,
-            _ => false,
-        };
-        out.push(Action::Answer(id, CommandAnswer { ok, text, data: serde_json::Value::Null }));
+        out.push(Action::Answer(id, CommandAnswer { ok, text: text.to_owned(), data: serde_json::Value::Null }));
+    }
+
+    /// The command that began this stop comes here too, and is the first one that asks for what is happening.
+    fn asked_to_end(&mut self, command: &Command) -> (bool, &'static str) {
+        let is_first = !std::mem::replace(&mut self.cause_answered, true);
+        match (command, &self.cause) {
+            (Command::Stop, StopCause::Restart) => {
+                // As with a signal: whoever asks for an end does not want it to come back.
+                self.cause = StopCause::Command;
+                (true, "stopping, and not starting again")
+            }
+            (Command::Stop, StopCause::Command) if is_first => {
+                (true, "stopping: every order is cancelled and shown to be gone; `lastorders report` tells how it went")
+            }
+            (Command::Restart, StopCause::Restart) if is_first => {
+                (true, "restarting: every order is cancelled and shown to be gone, then it trades on")
+            }
+            (Command::Restart, StopCause::Restart) => (true, "restarting already"),
+            (Command::Restart, _) => (false, "stopping already, and it stays a stop"),
+            _ => (true, "stopping already"),
+        }
     }
 
     fn enter(&mut self, at: Stamp, out: &mut Vec<Action>) {
