@@ -244,9 +244,12 @@ fn exchange(n_resting: u32) -> Duration {
     })
 }
 
+/// Its name, and what it costs with so many others there.
+type Operation = (&'static str, fn(u32) -> Duration);
+
 fn few_and_many_table() {
     let mut rows = vec![row(["operation", "with 10", "with 10000", "ratio"])];
-    let operations: [(&str, fn(u32) -> Duration); 3] = [
+    let operations: [Operation; 3] = [
         ("order machine: a whole life (6 moves)", order_machine),
         ("outbox: push and next, of cancels", outbox),
         ("exchange: create and cancel, ledger lines included", exchange),
