@@ -207,8 +207,8 @@ impl World {
     pub fn stop(&mut self, cause: StopCause) {
         let at = self.stamp();
         if let Some(mut process) = self.process.take() {
-            // The handler shuts the gate before anybody wakes.
-            process.books.is_gate_shut = true;
+            // A signal's handler shuts the gate before anybody wakes; everything else is up to the stop.
+            process.books.is_gate_shut |= matches!(cause, StopCause::Signal(_));
             process.machine = process.machine.stop(&process.frame, cause, at);
             self.process = Some(process);
         }

@@ -13,7 +13,7 @@ use lastorders::store::load::Refusal;
 use crate::harness::chance::{Chance, seed};
 use crate::worlds::{
     MINUTE, SECOND, assert_books, assert_clean_stop, assert_no_create_twice, assert_truth, crowd, foreign_order,
-    ledger_mark, n_requests, open, open_at, report, resting, resting_ten_lots, said, state_on_disk,
+    ledger_mark, n_in_state, n_requests, open, open_at, report, resting, resting_ten_lots, said, state_on_disk,
     trade_until_resting, world_at_rest, world_with,
 };
 
@@ -342,4 +342,26 @@ fn nothing_is_created_before_the_start_is_through() {
         assert_eq!((n_requests(&world, 0, mark, "create"), world.creates_seen.len()), (0, n_before));
     }
     assert_eq!(open(&world).len(), 0);
+}
+
+#[test]
+fn only_what_rests_is_adopted() {
+    for n_steps in 0..25 {
+        let mut settings = resting(15);
+        settings.start.on_start = OnStart::Adopt;
+        let mut world = World::new(settings.clone());
+        world.start().unwrap();
+        assert!(world.run_until(MINUTE, |world| n_in_state(world, StateName::New) > 0));
+        for _ in 0..n_steps {
+            world.step(i64::MAX);
+        }
+        world.kill();
+        world.start().unwrap();
+        assert!(world.run_until(MINUTE, |world| world.machine().is_some_and(|machine| machine.is_trading())));
+        let believed: BTreeSet<_> =
+            world.desk().unwrap().orders.open().map(|order| order.id().as_str().to_owned()).collect();
+        let resting: BTreeSet<_> = open(&world).into_iter().map(|order| order.client_id).collect();
+        assert_eq!(believed, resting, "{n_steps} steps");
+        trade_until_resting(&mut world, 15);
+    }
 }

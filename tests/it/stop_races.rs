@@ -6,6 +6,7 @@ use std::time::Duration;
 use lastorders::domain::event::{Event, SignalName};
 use lastorders::domain::ids::{VenueId, VenueOrderId};
 use lastorders::domain::order::{OrderRow, Side, StateName, VenueStatus};
+use lastorders::domain::stop::StopCause;
 use lastorders::exchange::{AskKind, ErrorCode, Fault, On, Plan};
 use lastorders::sim::world::World;
 
@@ -33,7 +34,12 @@ fn an_order_without_an_exchange_id_is_cancelled_all_the_same() {
     assert!(nameless, "it was to have no exchange id");
     let report = assert_clean_stop(&mut world, &resting(1), 0, "without id");
     assert_eq!((report.orders.found, report.orders.canceled), (1, 1));
-    assert!(n_requests(&world, 0, mark, "cancel") >= 1);
+    let lines = ledger(&world, 0, mark);
+    let first = lines.iter().find(|line| line["kind"] == "request").unwrap();
+    assert_eq!(
+        first["what"], "cancel",
+        "it is asked for at once by our own name, nobody looks for the other one first"
+    );
 }
 
 #[test]
@@ -422,6 +428,32 @@ fn a_stop_ends_by_its_one_deadline_whatever_fails() {
             assert!(report.duration_ms <= limit_ms, "way {number}: {} ms of {limit_ms}", report.duration_ms);
             assert_truth(&world, &format!("way {number}"));
             assert_no_create_twice(&world, "deadline");
+        }
+    }
+}
+
+#[test]
+fn no_create_leaves_once_a_stop_has_begun_whatever_began_it() {
+    for began_by in ["signal", "command", "restart", "panic"] {
+        for n_seen in [2, 3, 8] {
+            let mut settings = resting(40);
+            settings.venues[0].sim.latency_ms = 5;
+            let mut world = World::new(settings.clone());
+            let fuse = (began_by == "panic").then(|| crate::bomb::Bomb::plant(&mut world, "rungs", 40));
+            world.start().unwrap();
+            assert!(world.run_until(MINUTE, |world| world.creates_seen.len() >= n_seen));
+            match began_by {
+                "command" => world.stop(StopCause::Command),
+                "restart" => world.stop(StopCause::Restart),
+                "signal" => term(&mut world),
+                _ => fuse.unwrap().light(),
+            }
+            world.step(i64::MAX);
+            let n_left = world.creates_seen.len();
+            let code = world.run_to_verdict();
+            assert!(n_left < 40, "{began_by}: none was held back");
+            assert_eq!(world.creates_seen.len(), n_left, "{began_by}");
+            assert_eq!((code.is_some(), open(&world).len()), (true, 0), "{began_by}");
         }
     }
 }

@@ -258,6 +258,9 @@ fn whatever_the_weather_the_end_is_told_as_it_is() {
         storm(seed, &mut seen);
     }
     println!("{seen:#?}");
+    if n_storms < STORMS {
+        return; // A few storms need not show everything.
+    }
     assert!(seen.states.len() >= 5, "{:?}", seen.states);
     for state in [StateName::Sent, StateName::Unknown, StateName::PendingCancel] {
         assert!(seen.states.contains_key(&state), "no order was {state} at a signal: {:?}", seen.states);

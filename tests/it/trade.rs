@@ -297,6 +297,23 @@ fn a_create_without_an_answer_is_never_sent_again() {
 }
 
 #[test]
+fn an_order_the_venue_denies_by_name_is_found_in_its_lists() {
+    let settings = resting(5);
+    let mut world = World::new(settings.clone());
+    let plans = [
+        Plan::next(On::Ask(AskKind::Create), Fault::AnswerLost).times(2),
+        Plan::always(On::Ask(AskKind::Query), Fault::NotFound),
+        Plan::always(On::OrderPush, Fault::LostPush),
+    ];
+    for plan in plans {
+        world.venues[0].exchange.plan(plan).unwrap();
+    }
+    world.start().unwrap();
+    world.run_for(MINUTE);
+    assert_eq!((open(&world).len(), world.creates_seen.len()), (5, 5), "none was taken for dead and placed again");
+}
+
+#[test]
 fn thousands_of_orders_cancelled_in_one_go_keep_the_counts_right() {
     let settings = resting(5_300);
     let mut world = World::new(settings);
