@@ -5,7 +5,7 @@
 //! what is not known is asked about until it is.
 //! Never does: decide to trade, to cancel or to stop. It carries out what its owner wants and answers what happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::cancels::{Cancels, Due, Rank};
@@ -142,6 +142,8 @@ pub struct Desk {
     pub(super) notes: Vec<Note>,
     pub(super) tally: Tally,
     pub(super) closing_reason: String,
+    /// Orders that only a fill told us of so far.
+    pub(super) sizes_unknown: BTreeSet<ClientOrderId>,
     waiting: VecDeque<(Lsn, ClientOrderId)>,
     sequences: BTreeMap<StrategyLetter, u32>,
     last_lsn: Lsn,
@@ -166,6 +168,7 @@ impl Desk {
             notes: Vec::new(),
             tally: Tally::default(),
             closing_reason: String::new(),
+            sizes_unknown: BTreeSet::new(),
             waiting: VecDeque::new(),
             sequences: BTreeMap::new(),
             last_lsn,

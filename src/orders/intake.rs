@@ -92,6 +92,17 @@ impl Desk {
         };
         if let Ok(qty) = self.catalogue.instrument(order.terms.instrument).qty(row.qty) {
             self.orders.mend_size(id, qty);
+            self.sizes_unknown.remove(&id);
+        }
+    }
+
+    /// A further fill of an order that only fills tell of: it is larger still, and must not look filled by a size that
+    /// was made up.
+    fn outgrow(&mut self, id: ClientOrderId, qty: Lots) {
+        let Some(order) = self.orders.get(id).filter(|_| self.sizes_unknown.contains(&id)) else { return };
+        let beyond = order.filled.checked_add(qty).and_then(|filled| filled.checked_add(Lots::new(1)?));
+        if let Some(larger) = beyond.filter(|larger| *larger > order.terms.qty) {
+            self.orders.mend_size(id, larger);
         }
     }
 
@@ -198,6 +209,7 @@ impl Desk {
         if is_found {
             let lot = self.catalogue.instrument(instrument).rules.lot;
             self.found(at, venue, id, &row_from_fill(row, lot), out);
+            self.sizes_unknown.insert(id);
         }
         let Ok(qty) = self.catalogue.instrument(instrument).qty(row.fill.qty) else {
             self.tally.unbookable_fills += 1;
@@ -217,6 +229,7 @@ impl Desk {
         if let Err(refused) = self.orders.name(id, &row.venue_order_id) {
             out.push(Action::Say(Level::Error, format!("{refused}: it is watched under both names")));
         }
+        self.outgrow(id, qty);
         match self.orders.book(at.boot, id, qty) {
             Ok(Some(moved)) => self.moved(at, id, moved.before, moved.after, out),
             Ok(None) => {}
