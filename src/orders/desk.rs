@@ -144,6 +144,8 @@ pub struct Desk {
     pub(super) closing_reason: String,
     /// Orders that were found, not made, by this run: a part of their fills may have been booked by an earlier one.
     pub(super) found: BTreeSet<ClientOrderId>,
+    /// Orders that only a fill told us of so far.
+    pub(super) sizes_unknown: BTreeSet<ClientOrderId>,
     waiting: VecDeque<(Lsn, ClientOrderId)>,
     sequences: BTreeMap<StrategyLetter, u32>,
     last_lsn: Lsn,
@@ -169,6 +171,7 @@ impl Desk {
             tally: Tally::default(),
             closing_reason: String::new(),
             found: BTreeSet::new(),
+            sizes_unknown: BTreeSet::new(),
             waiting: VecDeque::new(),
             sequences: BTreeMap::new(),
             last_lsn,

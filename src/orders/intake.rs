@@ -105,6 +105,17 @@ impl Desk {
             let record = self.found_record(at, id, (order.key.venue, price), row);
             self.record(record, out);
             self.orders.mend_size(id, qty);
+            self.sizes_unknown.remove(&id);
+        }
+    }
+
+    /// A further fill of an order that only fills tell of: it is larger still, and must not look filled by a size that
+    /// was made up.
+    fn outgrow(&mut self, id: ClientOrderId, qty: Lots) {
+        let Some(order) = self.orders.get(id).filter(|_| self.sizes_unknown.contains(&id)) else { return };
+        let beyond = order.filled.checked_add(qty).and_then(|filled| filled.checked_add(Lots::new(1)?));
+        if let Some(larger) = beyond.filter(|larger| *larger > order.terms.qty) {
+            self.orders.mend_size(id, larger);
         }
     }
 
@@ -228,6 +239,7 @@ impl Desk {
         if is_found {
             let lot = self.catalogue.instrument(instrument).rules.lot;
             self.found(at, venue, id, &row_from_fill(row, lot), out);
+            self.sizes_unknown.insert(id);
         }
         let Ok(qty) = self.catalogue.instrument(instrument).qty(row.fill.qty) else {
             self.tally.unbookable_fills += 1;
@@ -242,6 +254,7 @@ impl Desk {
         };
         self.book_position(venue, instrument, id, row, out);
         self.name(id, &row.venue_order_id, out);
+        self.outgrow(id, qty);
         match self.orders.book(at.boot, id, qty) {
             Ok(Some(moved)) => self.moved(at, id, moved.before, moved.after, out),
             Ok(None) => {}

@@ -20,3 +20,4 @@ pub mod clock;
 pub mod logging;
 pub mod signals;
 pub mod terminal;
+pub mod unstarted;

@@ -25,6 +25,7 @@ use super::machine::{Frame, Machine};
 use super::paper::{PaperVenue, traits_of};
 use super::signals::{Latch, StopSignals};
 use super::terminal::{Screen, StatusLine, StatusPace};
+use super::unstarted::{MAY_BE_OPEN, may_have_left_orders};
 use super::workers::Workers;
 use crate::control::server::Server;
 use crate::domain::action::Verdict;
@@ -79,14 +80,20 @@ pub struct NotStarted {
 /// Trades until stopped. Gives the exit code.
 pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
     let (gate, signals) = launch.signals;
-    let mut directory = StateDirectory::open(&settings.state_dir, settings.mode).map_err(|error| refused(1, error))?;
+    // Where nothing can be read, code 1 would claim that nothing of ours is open.
+    let blind = |text: String| match settings.mode != Mode::DryRun && may_have_left_orders(&settings.state_dir) {
+        true => refused(3, text + MAY_BE_OPEN),
+        false => refused(1, text),
+    };
+    let mut directory =
+        StateDirectory::open(&settings.state_dir, settings.mode).map_err(|error| blind(error.to_string()))?;
     let locks = Locks::take(&directory, &[], &[]).map_err(|error| match error {
         LockError::Busy(busy) => refused(4, busy),
-        other => refused(1, other),
+        other => blind(other.to_string()),
     })?;
     let (logger, log) =
         logging::start(LogSettings::new(directory.path_of("logs"), &launch.log_filter, Screen::stderr()))
-            .map_err(|error| refused(1, format!("the log thread cannot start: {error}")))?;
+            .map_err(|error| blind(format!("the log thread cannot start: {error}")))?;
     // A second logger in one process happens only in tests; then the first one's lines go on.
     let _ = logger.install();
     note_panics(directory.path_of("logs/crash.log"));
@@ -100,15 +107,13 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
     if let Err(error) = archive_report(&mut directory, Clock.wall()) {
         log::warn!("The report of the run before stays where it is: {error}");
     }
-    let n_open = resumed.state.orders.open.len();
-    let brought_up = Trader::bring_up(settings, directory, resumed, gate).map_err(|not_started| match not_started {
-        // Orders that the state names may be open: that outranks the reason.
-        NotStarted { exit_code: 1, text } if n_open > 0 => {
-            refused(3, format!("{text}. {n_open} orders of ours may be open: see state.json"))
+    let may_be_open = !resumed.state.orders.open.is_empty();
+    let (trader, machine) = Trader::bring_up(settings, directory, resumed, gate).map_err(|refused| {
+        match (refused.exit_code, may_be_open) {
+            (1, true) => NotStarted { exit_code: 3, text: refused.text + MAY_BE_OPEN },
+            _ => refused,
         }
-        other => other,
-    });
-    let (trader, machine) = brought_up?;
+    })?;
     Ok(trader.run(machine, signals, locks, log))
 }
 

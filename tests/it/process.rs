@@ -7,8 +7,10 @@
 #![allow(clippy::print_stdout, reason = "seed and histogram are read with --nocapture, and shown when a test fails")]
 
 mod commands;
+mod damage;
 mod kills;
 mod stops;
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -255,7 +255,7 @@ impl Daemon {
         if self.look_for_exit().is_some() {
             return false;
         }
-        let run = self.run();
+        let run = self.pid();
         match whom {
             Whom::Run => kill_process(run, signal).is_ok(),
             Whom::Trader => {
@@ -293,7 +293,8 @@ impl Daemon {
         }
     }
 
-    fn run(&self) -> Pid {
+    /// The process that was started.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
