@@ -84,12 +84,14 @@ fn play(scenario: &Scenario, number: u64, set_seed: u64) -> Result<Outcome, Stri
         plan.environment.push(("RUST_LOG", "lastorders=trace".to_owned()));
     }
     let mut daemon = Daemon::start(&home, &plan);
-    // One in four falls into the start, the others into trading.
-    let moment_ms = if chance.below(4) == 0 {
-        chance.below(400)
-    } else {
-        daemon.wait_ready(READY_LIMIT)?;
-        20 + chance.below(2_500)
+    // One in eight falls into the very first steps, one in eight into the rest of the start, the others into trading.
+    let moment_ms = match chance.below(8) {
+        0 => chance.below(15),
+        1 => chance.below(600),
+        _ => {
+            daemon.wait_ready(READY_LIMIT)?;
+            20 + chance.below(2_500)
+        }
     };
     wait::let_pass(Duration::from_millis(moment_ms));
     let mut outcome = Outcome { was_ready: daemon.is_ready(), ..Outcome::default() };
