@@ -12,7 +12,7 @@ fn a_create_leaves_only_when_the_disk_holds_its_record() {
     let first = bench.intend(MAIN);
     let first_lsn = bench.state.journal_seq;
     let second = bench.intend(MAIN);
-    bench.pass(5_000);
+    bench.pass(DEADLINE_MS);
     assert!(bench.wire.is_empty());
     bench.take(Event::Durable(Durable::synced(Lsn(first_lsn.0 - 1))));
     assert!(bench.wire.is_empty(), "that word does not cover it");
@@ -25,6 +25,17 @@ fn a_create_leaves_only_when_the_disk_holds_its_record() {
     bench.durable();
     bench.durable();
     assert_eq!(bench.waiting(), ["create"], "once");
+    bench.agrees_with_its_records();
+}
+
+#[test]
+fn a_create_whose_record_took_longer_than_an_order_may_wait_ends_unsent() {
+    let mut bench = Bench::new();
+    let id = bench.intend(MAIN);
+    bench.pass(DEADLINE_MS + 1);
+    bench.durable();
+    assert!(bench.wire.is_empty());
+    assert_eq!(bench.state_of(id), StateName::Canceled);
     bench.agrees_with_its_records();
 }
 
