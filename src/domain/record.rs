@@ -47,6 +47,13 @@ pub enum Record {
         /// The trade.
         fill: Fill,
     },
+    /// What of a found order was filled before any list of fills reaches: counted on the order, in no position.
+    BookedBefore {
+        /// The order.
+        client_id: ClientOrderId,
+        /// Filled in all.
+        filled: Decimal,
+    },
     /// All fills of a venue up to here are booked.
     Cursor {
         /// Where.

@@ -44,6 +44,9 @@ pub struct SavedOrder {
     pub filled: Decimal,
     /// For how long.
     pub time_in_force: TimeInForce,
+    /// Found at a venue, not made by a run this file knows: fills of it may lie before the file begins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
     /// Where it stands.
     pub state: StateName,
     /// Why it ended, in words.
@@ -152,11 +155,16 @@ impl State {
         self.journal_seq = lsn;
         match record {
             Record::Epoch { epoch, .. } => self.epoch = self.epoch.max(*epoch),
-            Record::Intent(intent) => self.open(intent, StateName::New),
+            Record::Intent(intent) => self.open(intent, StateName::New, false),
             Record::Found(intent) => self.found(intent),
             Record::Moved(moved) => self.moved(moved),
             Record::Fill { client_id, venue, symbol, side, base, quote, fill } => {
                 self.fill(*client_id, venue, symbol, *side, (base, quote), fill);
+            }
+            Record::BookedBefore { client_id, filled } => {
+                if let Some(order) = self.orders.known(*client_id) {
+                    order.count(*filled);
+                }
             }
             Record::Cursor { venue, booked_to } => self.venue(venue).pass_cursor(*booked_to),
             Record::Balances { venue, balances } => self.venue(venue).balances.clone_from(balances),
@@ -171,7 +179,7 @@ impl State {
         self.venues.entry(name.to_owned()).or_default()
     }
 
-    fn open(&mut self, intent: &Intent, state: StateName) {
+    fn open(&mut self, intent: &Intent, state: StateName, found: bool) {
         let order = SavedOrder {
             client_id: intent.client_id,
             venue_order_id: None,
@@ -182,6 +190,7 @@ impl State {
             qty: intent.qty,
             filled: Decimal::ZERO,
             time_in_force: intent.time_in_force,
+            found,
             state,
             reason: String::new(),
             created_at: intent.at,
@@ -196,7 +205,7 @@ impl State {
     fn found(&mut self, intent: &Intent) {
         match self.orders.known(intent.client_id) {
             Some(order) => order.qty = intent.qty,
-            None => self.open(intent, StateName::Unknown),
+            None => self.open(intent, StateName::Unknown, true),
         }
     }
 
@@ -238,10 +247,7 @@ impl State {
         let position = account.positions.entry(symbol.clone()).or_default();
         let booked = position.book(side, fill, assets.0, assets.1).is_ok();
         if let Some(order) = self.orders.known(client_id) {
-            order.filled = order.filled.checked_add(fill.qty).unwrap_or(order.filled);
-            if order.state == StateName::Open {
-                order.state = StateName::PartiallyFilled;
-            }
+            order.count(order.filled.checked_add(fill.qty).unwrap_or(order.filled));
         }
         if !booked {
             self.misfits += 1;
@@ -259,6 +265,13 @@ impl SavedOrders {
 }
 
 impl SavedOrder {
+    fn count(&mut self, filled: Decimal) {
+        self.filled = filled;
+        if self.state == StateName::Open && !filled.is_zero() {
+            self.state = StateName::PartiallyFilled;
+        }
+    }
+
     fn take(&mut self, moved: &Moved) {
         self.state = moved.state;
         self.updated_at = moved.at;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::desk::{About, Desk, Note};
 use super::doubts::Question;
-use super::machine::Order;
+use super::machine::{Moved, Order};
 use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, Instance, VenueId, VenueOrderId};
 use crate::domain::money::Decimal;
@@ -276,16 +276,26 @@ impl Desk {
         self.orders.forget_trades(venue, cursor.plus_millis(-TRADE_MEMORY_MS));
         let name = self.catalogue.venue(venue).name.clone();
         self.record(Record::Cursor { venue: name, booked_to: cursor }, out);
-        // The list was complete: what a found order had filled besides was booked before this run, or long ago.
-        let booked_before: Vec<_> =
-            self.orders.owed_at(venue).map(Order::id).filter(|id| self.found.contains(id)).collect();
-        for id in booked_before {
-            self.orders.count_as_booked(id);
-        }
+        self.count_what_was_booked_before(venue, started.boot, out);
         if self.orders.owed_at(venue).next().is_some() {
             self.accounts[usize::from(venue.0)].fills_due = Some(at.boot.after(LIST_RETRY));
         }
         self.notes.push(Note::FillsComplete(venue));
+    }
+
+    /// A complete list of fills came in that can no longer be behind what the venue said of an order that was found:
+    /// what that order had filled besides happened before the list begins, in an earlier run or long ago.
+    fn count_what_was_booked_before(&mut self, venue: VenueId, asked_at: Boot, out: &mut Vec<Action>) {
+        let lag = self.catalogue.venue(venue).traits.lag;
+        let is_in_time = |order: &&Order| self.found.contains(&order.id()) && order.changed_at.after(lag) <= asked_at;
+        let booked_before: Vec<_> = self.orders.owed_at(venue).filter(is_in_time).map(Order::id).collect();
+        for id in booked_before {
+            let Some(Moved { before, after }) = self.orders.count_as_booked(id) else { continue };
+            let Some(order) = self.orders.get(id) else { continue };
+            let filled = self.catalogue.instrument(order.terms.instrument).qty_of(order.filled);
+            self.record(Record::BookedBefore { client_id: id, filled }, out);
+            self.notes.push(Note::Moved { id, before, after });
+        }
     }
 
     pub(super) fn fills_failed(&mut self, at: Stamp, venue: VenueId, wait: Duration, why: &str) {

@@ -203,11 +203,13 @@ impl OrderStateMachine {
     }
 
     /// What of an order was filled before anyone here knew it is booked elsewhere: nothing is owed for it.
-    pub fn count_as_booked(&mut self, id: ClientOrderId) {
-        if let Some(order) = self.orders.get_mut(&id) {
-            order.filled = order.venue_filled;
-            self.note_owed(id);
-        }
+    pub fn count_as_booked(&mut self, id: ClientOrderId) -> Option<Moved> {
+        let order = self.orders.get_mut(&id)?;
+        let before = order.state_name();
+        order.filled = order.venue_filled;
+        let after = order.state_name();
+        self.note_owed(id);
+        Some(Moved { before, after })
     }
 
     /// Drops the memory of trades before a moment: lists reach no further back.

@@ -97,6 +97,9 @@ impl Desk {
         if is_unsettled {
             self.doubts.raise(venue, id, at.boot, arrives_by);
         }
+        if saved.found {
+            self.found.insert(id);
+        }
         if state == OrderState::Canceling {
             // Whoever asked for it is gone, the wish is not.
             self.want_cancel(at, venue, id, 0);

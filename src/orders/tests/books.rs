@@ -228,6 +228,67 @@ fn a_size_that_only_a_fill_told_is_mended_after_a_restart_too() {
     bench.agrees_with_its_records();
 }
 
+/// An order of an earlier run whose records are gone, three lots of it traded long before the lists begin.
+fn found_with_old_fills() -> Bench {
+    let mut bench = Bench::new();
+    bench.push(MAIN, row(old_id(1), VenueStatus::Open, 3));
+    bench.pass_slowly(LAG_MS + 1_000);
+    let nothing = bench.fills(Vec::new());
+    bench.reply("list_fills", nothing);
+    bench.pass_slowly(1_000);
+    while bench.n_waiting("list_fills") > 0 {
+        let nothing = bench.fills(Vec::new());
+        bench.reply("list_fills", nothing);
+    }
+    bench
+}
+
+#[test]
+fn what_a_found_order_traded_before_the_lists_begin_is_not_owed_here_nor_after_a_restart() {
+    let bench = found_with_old_fills();
+    assert_eq!((bench.desk.orders.owed_at(MAIN).count(), bench.filled(old_id(1))), (0, 3));
+    assert_eq!(bench.desk.positions().count(), 0, "no trade of it was seen");
+    bench.agrees_with_its_records();
+    let mut bench = bench.restarted();
+    bench.push(MAIN, row(old_id(1), VenueStatus::Open, 3));
+    assert_eq!(bench.desk.orders.owed_at(MAIN).count(), 0);
+    bench.fill(MAIN, bench.trade(old_id(1), "t-1", 7));
+    assert_eq!(bench.state_of(old_id(1)), StateName::Filled);
+    bench.agrees_with_its_records();
+}
+
+#[test]
+fn a_restart_before_that_was_counted_still_knows_that_the_order_was_found() {
+    let mut bench = Bench::new();
+    bench.push(MAIN, row(old_id(1), VenueStatus::Open, 3));
+    let mut bench = bench.restarted();
+    bench.push(MAIN, row(old_id(1), VenueStatus::Open, 3));
+    for _ in 0..5 {
+        bench.pass_slowly(LAG_MS);
+        if bench.n_waiting("list_fills") > 0 {
+            let nothing = bench.fills(Vec::new());
+            bench.reply("list_fills", nothing);
+        }
+    }
+    assert_eq!((bench.desk.orders.owed_at(MAIN).count(), bench.filled(old_id(1))), (0, 3));
+    bench.agrees_with_its_records();
+}
+
+#[test]
+fn a_fill_of_a_found_order_that_the_list_does_not_show_yet_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.push(MAIN, row(old_id(1), VenueStatus::Open, 3));
+    bench.pass_slowly(200);
+    let too_early = bench.fills(Vec::new());
+    bench.reply("list_fills", too_early);
+    assert_eq!((bench.desk.orders.owed_at(MAIN).count(), bench.filled(old_id(1))), (1, 0), "lists lag behind");
+    bench.pass_slowly(LAG_MS);
+    let in_time = bench.fills(vec![bench.trade(old_id(1), "t-1", 3)]);
+    bench.reply("list_fills", in_time);
+    assert_eq!((bench.desk.orders.owed_at(MAIN).count(), bench.filled(old_id(1))), (0, 3), "once");
+    bench.agrees_with_its_records();
+}
+
 #[test]
 fn fills_on_overlapping_pages_are_booked_once() {
     let mut bench = Bench::new();
