@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, FlockOperation};
 use serde_json::Value;
 
+use crate::domain::settings::Mode;
+use crate::domain::snapshot::{SavedOrder, State};
+use crate::store::directory::{StateDirectory, host_name};
+use crate::store::load::{Identity, load};
+
 /// The report of the last stop.
 pub const REPORT: &str = "last_shutdown.json";
 const LOCK: &str = "lastorders.lock";
@@ -48,8 +53,31 @@ pub fn pid(state_dir: &Path) -> Option<u32> {
     std::fs::read_to_string(state_dir.join(PID)).ok()?.trim().parse().ok()
 }
 
-/// Orders that the last saved state calls open, one line each. A file that cannot be read names none; `doctor` tells.
+/// Orders that the files of the last run call open, one line each: the state with the journal after it, as a start
+/// would read them. Where that does not work, what `state.json` alone says; `doctor` tells what is wrong with it.
 pub fn open_orders(state_dir: &Path) -> Vec<String> {
+    match resumed(state_dir) {
+        Some(state) => state.orders.open.values().map(order_line).collect(),
+        None => open_orders_of_the_file(state_dir),
+    }
+}
+
+/// What a start would find. Reading changes nothing; the mode is the directory's own.
+fn resumed(state_dir: &Path) -> Option<State> {
+    let mut directory = StateDirectory::open_existing(state_dir).ok()?;
+    [Mode::Paper, Mode::Live, Mode::DryRun].into_iter().find_map(|mode| {
+        let who = Identity { instance: None, host: host_name(), mode, chance: 0 };
+        load(&mut directory, &who).ok().map(|resumed| resumed.state)
+    })
+}
+
+fn order_line(order: &SavedOrder) -> String {
+    let (side, state) = (order.side.word(), order.state.word());
+    let SavedOrder { venue, symbol, qty, price, client_id, .. } = order;
+    format!("{venue} {symbol} {side} {qty} @ {price} (id={client_id}, {state})")
+}
+
+fn open_orders_of_the_file(state_dir: &Path) -> Vec<String> {
     let state = std::fs::read_to_string(state_dir.join(STATE)).ok();
     let state: Option<Value> = state.and_then(|text| serde_json::from_str(&text).ok());
     let open = state.as_ref().and_then(|state| state.get("orders")?.get("open")?.as_object());
@@ -83,7 +111,7 @@ pub fn counted(count: usize, thing: &str) -> String {
 /// A warning that names them.
 pub fn open_orders_warning(open: &[String]) -> String {
     let mut text = format!(
-        "\nWARNING: the last saved state names {} of ours as open, which may rest at the venue now:\n",
+        "\nWARNING: state and journal name {} of ours as open, which may rest at the venue now:\n",
         counted(open.len(), "order")
     );
     for order in open.iter().take(NAMED_MAX) {

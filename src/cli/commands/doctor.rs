@@ -169,7 +169,7 @@ fn occupancy(path: &Path, findings: &mut Findings) {
         );
     }
     let open = state_dir::open_orders(path);
-    findings.row("open orders", &format!("{} named by the last saved state", open.len()));
+    findings.row("open orders", &format!("{} named by state and journal", open.len()));
     if lock == Lock::Free && !open.is_empty() {
         let named = open.iter().take(5).map(|order| format!("\n      - {order}")).collect::<String>();
         findings.problem(
