@@ -154,13 +154,33 @@ pub struct OrderKey {
     pub venue_order_id: Option<VenueOrderId>,
 }
 
-/// A create that may go out: risk-checked and recorded.
+/// A create that may go out: risk-checked and recorded. With both, this compiles:
+///
+/// ```
+/// use lastorders::domain::money::Decimal;
+/// use lastorders::domain::order::{Checked, Create, OrderKey, Sealed};
+/// fn send(key: OrderKey, checked: Checked, sealed: Sealed, price: Decimal, qty: Decimal) -> Create {
+///     Create::new(key, checked, sealed, price, qty)
+/// }
+/// ```
+///
+/// An order that passed no check has no `Checked`, so it has no `Create` either:
 ///
 /// ```compile_fail
-/// use lastorders::domain::order::{Checked, Create, OrderKey, OrderTerms, Sealed};
-/// // An order that passed no check has no `Checked`, so it has no `Create` either.
-/// fn send(key: OrderKey, terms: OrderTerms, sealed: Sealed) -> Create {
-///     Create::new(key, terms, sealed)
+/// use lastorders::domain::money::Decimal;
+/// use lastorders::domain::order::{Create, OrderKey, OrderTerms, Sealed};
+/// fn send(key: OrderKey, terms: OrderTerms, sealed: Sealed, price: Decimal, qty: Decimal) -> Create {
+///     Create::new(key, terms, sealed, price, qty)
+/// }
+/// ```
+///
+/// And one without a durable record has no `Sealed`:
+///
+/// ```compile_fail
+/// use lastorders::domain::money::Decimal;
+/// use lastorders::domain::order::{Checked, Create, Lsn, OrderKey};
+/// fn send(key: OrderKey, checked: Checked, record: Lsn, price: Decimal, qty: Decimal) -> Create {
+///     Create::new(key, checked, record, price, qty)
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

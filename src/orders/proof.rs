@@ -25,8 +25,9 @@ impl Grade {
 /// A venue showed that none of our orders is left. Only `Sweep` makes one:
 ///
 /// ```compile_fail
+/// use lastorders::domain::{ids::VenueId, time::Wall};
 /// use lastorders::orders::proof::{Grade, Proof};
-/// let forged = Proof { venue: lastorders::domain::ids::VenueId(0), grade: Grade::ByOrder };
+/// let forged = Proof { venue: VenueId(0), grade: Grade::ByOrder, n_listings: 2, at: Wall::from_millis(0) };
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof {

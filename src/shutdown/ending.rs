@@ -3,16 +3,35 @@
 use crate::domain::stop::StopCause;
 use crate::orders::proof::Proof;
 
+/// A proof of every venue, and of none less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proofs(Vec<Proof>);
+
+impl Proofs {
+    /// All of them, or nothing when one is missing.
+    pub(super) fn of_every_venue(proofs: impl Iterator<Item = Option<Proof>>, n_venues: usize) -> Option<Proofs> {
+        let proofs: Vec<_> = proofs.collect::<Option<_>>()?;
+        (proofs.len() == n_venues).then_some(Proofs(proofs))
+    }
+}
+
 /// What is known of our orders at the end.
 ///
+/// `Clean` needs the venues' own proofs, and a list of proofs is not made outside the stop:
+///
 /// ```compile_fail
-/// // `Clean` needs the venues' own proofs.
-/// let forged = lastorders::shutdown::ending::Ending::Clean;
+/// use lastorders::shutdown::ending::Ending;
+/// let forged = Ending::Clean(Vec::new());
+/// ```
+///
+/// ```compile_fail
+/// use lastorders::shutdown::ending::{Ending, Proofs};
+/// let forged = Ending::Clean(Proofs(Vec::new()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Every venue showed that none is left.
-    Clean(Vec<Proof>),
+    Clean(Proofs),
     /// Left on the book on purpose, each named and known: how many.
     Kept(usize),
     /// Nothing could ever be open: DRY_RUN sends nothing.
@@ -52,7 +71,7 @@ mod tests {
         for cause in &causes {
             for saved in [true, false] {
                 assert_eq!(exit_code(&Ending::Residue, cause, saved), 3, "{cause:?}");
-                assert_ne!(exit_code(&Ending::Clean(Vec::new()), cause, saved), 3, "{cause:?}");
+                assert_ne!(exit_code(&Ending::Clean(Proofs(Vec::new())), cause, saved), 3, "{cause:?}");
             }
         }
     }
@@ -60,7 +79,7 @@ mod tests {
     #[test]
     fn success_needs_a_clean_end_a_wish_to_stop_and_a_saved_state() {
         let term = StopCause::Signal(SignalName::Term);
-        assert_eq!(exit_code(&Ending::Clean(Vec::new()), &term, true), 0);
+        assert_eq!(exit_code(&Ending::Clean(Proofs(Vec::new())), &term, true), 0);
         assert_eq!(exit_code(&Ending::Kept(5), &term, true), 0);
         assert_eq!(
             exit_code(&Ending::Kept(5), &StopCause::CorePanic("x".into()), true),
@@ -69,8 +88,8 @@ mod tests {
         );
         assert_eq!(exit_code(&Ending::Kept(0), &StopCause::CorePanic("x".into()), true), 1);
         assert_eq!(exit_code(&Ending::NeverSent, &term, true), 0);
-        assert_eq!(exit_code(&Ending::Clean(Vec::new()), &term, false), 1);
-        assert_eq!(exit_code(&Ending::Clean(Vec::new()), &StopCause::Restart, true), 75);
-        assert_eq!(exit_code(&Ending::Clean(Vec::new()), &StopCause::CorePanic("x".into()), true), 1);
+        assert_eq!(exit_code(&Ending::Clean(Proofs(Vec::new())), &term, false), 1);
+        assert_eq!(exit_code(&Ending::Clean(Proofs(Vec::new())), &StopCause::Restart, true), 75);
+        assert_eq!(exit_code(&Ending::Clean(Proofs(Vec::new())), &StopCause::CorePanic("x".into()), true), 1);
     }
 }

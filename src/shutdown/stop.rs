@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::ending::{Ending, exit_code};
+use super::ending::{Ending, Proofs, exit_code};
 use super::report::{Findings, order_line};
 use super::steps::{Step, whole_budget};
 use crate::domain::action::{Action, Level, Verdict};
@@ -549,11 +549,8 @@ impl Stop {
             let is_known = self.n_unsettled() == 0 && self.all_listed();
             return if is_known { Ending::Kept(self.desk.orders.n_open()) } else { Ending::Residue };
         }
-        let proofs: Option<Vec<_>> = self.sweeps.iter().map(Sweep::proof).collect();
-        match proofs {
-            Some(proofs) if proofs.len() == self.desk.catalogue.venues().len() => Ending::Clean(proofs),
-            _ => Ending::Residue,
-        }
+        let n_venues = self.desk.catalogue.venues().len();
+        Proofs::of_every_venue(self.sweeps.iter().map(Sweep::proof), n_venues).map_or(Ending::Residue, Ending::Clean)
     }
 
     fn sweeps_were_begun(&self) -> bool {
