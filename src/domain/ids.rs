@@ -162,6 +162,13 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// The one above.
+    pub fn above(self) -> Epoch {
+        Epoch(self.0.saturating_add(1).min(Epoch::MAX.0))
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [b'0'; 5];

@@ -193,8 +193,13 @@ impl Desk {
             return None;
         }
         let sequence = self.sequences.entry(letter).or_default();
-        let id = ClientOrderId::new(self.identity.instance, self.identity.epoch, letter, *sequence + 1)?;
-        *sequence += 1;
+        let id = loop {
+            *sequence += 1;
+            let id = ClientOrderId::new(self.identity.instance, self.identity.epoch, letter, *sequence)?;
+            if self.orders.get(id).is_none() {
+                break id;
+            }
+        };
         let terms = *checked.terms();
         let instrument = self.catalogue.instrument(terms.instrument).clone();
         let key = OrderKey {

@@ -9,17 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::domain::action::Action;
 use crate::domain::command::CommandId;
 use crate::domain::event::Event;
+use crate::domain::ids::Epoch;
 use crate::domain::instrument::Catalogue;
 use crate::domain::settings::Settings;
 use crate::domain::snapshot::{SavedOrder, State};
 use crate::domain::stop::StopCause;
-use crate::domain::time::Stamp;
+use crate::domain::time::{Stamp, Wall};
 use crate::engine::strategy::Strategy;
 use crate::engine::trade::{self, Trade};
 use crate::orders::desk::{Desk, Identity};
 use crate::orders::sweep::Before;
 use crate::shutdown::stop::{self, Stop};
 use crate::startup::start::{Progress, Start};
+use crate::store::load::{Loaded, Resumed};
 
 /// What runs now.
 pub enum Machine {
@@ -186,6 +188,16 @@ fn stopping(frame: &Frame, cause: StopCause, books: Books, at: Stamp) -> Machine
         report_path: frame.report_path.clone(),
     };
     Machine::Stop(Box::new(Stop::new(begin, at)))
+}
+
+/// The run number of this start. Where the disk cannot tell of the run before, that one may have begun within the same
+/// ten seconds: one more, and `Start` goes above whatever the venue shows.
+pub fn epoch_of(resumed: &Resumed, now: Wall) -> Epoch {
+    let next = Epoch::next(Some(resumed.state.epoch), now);
+    match resumed.loaded {
+        Loaded::Good | Loaded::Older(_) => next,
+        Loaded::Absent | Loaded::Damaged(_) => next.above(),
+    }
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

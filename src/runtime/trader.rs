@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::gate::Gate;
 use super::hands::{Askers, Hands, VenueThreads, join_by};
 use super::logging::{self, LogHandle, LogSettings};
-use super::machine::{Frame, Machine};
+use super::machine::{Frame, Machine, epoch_of};
 use super::paper::{PaperVenue, traits_of};
 use super::signals::{Latch, StopSignals};
 use super::terminal::{Screen, StatusLine, StatusPace};
@@ -31,7 +31,7 @@ use crate::control::server::Server;
 use crate::domain::action::Verdict;
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Event, SignalName};
-use crate::domain::ids::{Epoch, Symbol};
+use crate::domain::ids::Symbol;
 use crate::domain::instrument::Catalogue;
 use crate::domain::settings::{Mode, Settings, VenueSettings};
 use crate::domain::snapshot::State;
@@ -173,11 +173,7 @@ impl Trader {
         gate: Gate,
     ) -> Result<(Trader, Machine), NotStarted> {
         let at = Clock.stamp();
-        let identity = Identity {
-            instance: resumed.instance,
-            epoch: Epoch::next(Some(resumed.state.epoch), at.wall),
-            mode: settings.mode,
-        };
+        let identity = Identity { instance: resumed.instance, epoch: epoch_of(&resumed, at.wall), mode: settings.mode };
         let mut state = resumed.state.clone();
         state.journal_seq = crate::domain::order::Lsn(resumed.next.0.saturating_sub(1));
         let remarks = resumed.notices.clone();

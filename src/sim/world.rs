@@ -11,7 +11,7 @@ use super::disk::MemoryDisk;
 use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Closing, Event, LinkState, SignalName, Stream};
-use crate::domain::ids::{Epoch, VenueId};
+use crate::domain::ids::VenueId;
 use crate::domain::instrument::Catalogue;
 use crate::domain::order::Lsn;
 use crate::domain::report::Report;
@@ -23,7 +23,7 @@ use crate::domain::time::{Boot, Stamp, Wall};
 use crate::exchange::{AccountId, Emit, Exchange, Micros, Setup, Ticket};
 use crate::orders::desk::{Desk, Identity};
 use crate::outbox::{Gate, Lane, Next, Outbox};
-use crate::runtime::machine::{Frame, Machine, OwnStrategy};
+use crate::runtime::machine::{Frame, Machine, OwnStrategy, epoch_of};
 use crate::runtime::paper::{answered, ask, pushed, quote, traits_of};
 use crate::startup::start::{Begin, Start};
 use crate::store::load::{self, Loaded};
@@ -145,11 +145,8 @@ impl World {
         };
         let resumed = load::load(&mut self.disk.clone(), &who)?;
         let at = self.stamp();
-        let identity = Identity {
-            instance: resumed.instance,
-            epoch: Epoch::next(Some(resumed.state.epoch), at.wall),
-            mode: self.settings.mode,
-        };
+        let identity =
+            Identity { instance: resumed.instance, epoch: epoch_of(&resumed, at.wall), mode: self.settings.mode };
         let mut state = resumed.state.clone();
         state.journal_seq = Lsn(resumed.next.0.saturating_sub(1));
         let (remarks, is_suspicious) = (resumed.notices.clone(), !matches!(resumed.loaded, Loaded::Good));

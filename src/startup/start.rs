@@ -322,6 +322,7 @@ impl Start {
             match note {
                 Note::Found(id) => {
                     self.leftovers.insert(id);
+                    self.go_above(at, id, out);
                     out.push(Action::Say(
                         Level::Warn,
                         format!("Found {id} on the book: ours, and not in the state on disk"),
@@ -348,6 +349,14 @@ impl Start {
         let here = self.quotes.values().filter(|quote| quote.venue == venue);
         for quote in here.cloned().collect::<Vec<_>>() {
             self.desk.take(at, &Event::Quote(quote), out);
+        }
+    }
+
+    /// A lost directory may have hidden a run as young as this one: no id of it is given again.
+    fn go_above(&mut self, at: Stamp, id: ClientOrderId, out: &mut Vec<Action>) {
+        if id.epoch() >= self.desk.identity.epoch {
+            self.desk.identity.epoch = id.epoch().above();
+            self.desk.record(Record::Epoch { epoch: self.desk.identity.epoch, at: at.wall }, out);
         }
     }
 

@@ -7,6 +7,7 @@ use lastorders::domain::event::SignalName;
 use lastorders::domain::order::{Side, StateName};
 use lastorders::domain::settings::{Mode, OnStart};
 use lastorders::exchange::{AskKind, Fault, On, Plan};
+use lastorders::sim::disk::MemoryDisk;
 use lastorders::sim::world::{ACCOUNT, World};
 use lastorders::store::load::Refusal;
 
@@ -364,4 +365,22 @@ fn only_what_rests_is_adopted() {
         assert_eq!(believed, resting, "{n_steps} steps");
         trade_until_resting(&mut world, 15);
     }
+}
+
+#[test]
+fn a_lost_directory_never_leads_to_an_id_that_was_given_before() {
+    let mut world = World::new(resting(5));
+    let mut given = BTreeSet::new();
+    // Three runs within the same ten seconds, each without the memory of the one before.
+    for _ in 0..3 {
+        world.start().unwrap();
+        let all_rest = |world: &World| world.creates_seen.len() >= 5 && open(world).len() == 5;
+        assert!(world.run_until(SECOND * 3, all_rest), "{:#?}", world.said);
+        world.kill();
+        world.disk = MemoryDisk::default();
+        for id in std::mem::take(&mut world.creates_seen).into_keys() {
+            assert!(given.insert(id.clone()), "{id} was given twice");
+        }
+    }
+    assert!(given.len() >= 15, "{given:?}");
 }
