@@ -64,6 +64,11 @@ impl Cancels {
         self.wanted.contains_key(&id)
     }
 
+    /// Whether the next try is the third, or the sixth, and so on.
+    pub(super) fn is_third_try_next(&self, id: ClientOrderId) -> bool {
+        self.wanted.get(&id).is_some_and(|wanted| wanted.n_tries % 3 == 2)
+    }
+
     /// The order has ended. Whether its cancel was wanted.
     pub(super) fn settle(&mut self, id: ClientOrderId) -> bool {
         let Some(gone) = self.wanted.remove(&id) else { return false };
