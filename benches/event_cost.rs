@@ -317,6 +317,7 @@ impl Host {
             Call::Balances => Facts::Balances(BTreeMap::from([("BTC".to_owned(), self.base)])),
             Call::Instruments => Facts::Instruments(Vec::new()),
             Call::Time => Facts::Time(stamp(self.at_ms).wall),
+            other => panic!("a question nobody asks here: {other:?}"),
         };
         let left_at = Some(stamp(self.at_ms).boot);
         let answer = Answer { id: request.id, venue: VENUE, left_at, answered: Answered::Done(facts) };
@@ -368,6 +369,7 @@ impl Host {
             client_id: row.client_id.clone(),
             venue_order_id: row.venue_order_id.clone(),
             side: row.side,
+            kind: lastorders::domain::order::FillKind::Trade,
             fill: Fill {
                 trade_id: TradeId::new(&format!("t{}", self.last_trade)),
                 price: row.price,

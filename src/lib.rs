@@ -12,6 +12,8 @@
 //! | 1 | [`shutdown`] | `Stop`: the ordered stop, its report |
 //! | 1 | [`outbox`] | requests waiting: priority, rate budget, reserve for cancels |
 //! | 1 | [`exchange`] | a model of a venue: book, matching, accounts, faults |
+//! | 1 | [`venues`] | codecs: a venue's bytes out, its answers and frames in |
+//! | 2 | [`net`] | HTTP and WebSocket clients, a small server for both |
 //! | 2 | [`store`] | the state directory: locks, journal, snapshots, the store thread |
 //! | 2 | [`control`] | the control socket, both ends |
 //! | 3 | [`runtime`] | the loop, channels, threads, clock, signals, workers |
@@ -28,8 +30,10 @@ pub mod orders;
 pub mod outbox;
 pub mod shutdown;
 pub mod startup;
+pub mod venues;
 
 pub mod control;
+pub mod net;
 pub mod store;
 
 pub mod runtime;

@@ -27,6 +27,8 @@ const RINGS: &[Row] = &[
     row(1, "engine", &["domain", "orders"]),
     row(1, "startup", &["domain", "orders"]),
     row(1, "shutdown", &["domain", "orders"]),
+    row(1, "venues", &["domain"]),
+    row(2, "net", &[]),
     row(2, "store", &["domain"]),
     row(2, "control", &["domain"]),
     row(3, "runtime", BELOW_RUNTIME),
@@ -35,13 +37,15 @@ const RINGS: &[Row] = &[
     row(3, "sim", BESIDE),
 ];
 const BELOW_RUNTIME: &[&str] =
-    &["domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown", "store", "control"];
-const BELOW_CLI: &[&str] =
-    &["domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown", "store", "control", "runtime"];
+    &["domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown", "venues", "net", "store", "control"];
+const BELOW_CLI: &[&str] = &[
+    "domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown", "venues", "net", "store", "control",
+    "runtime",
+];
 const BESIDE: &[&str] = BELOW_CLI;
 
 /// Rings 0 and 1: same inputs, same outputs, byte for byte.
-const PURE: &[&str] = &["domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown"];
+const PURE: &[&str] = &["domain", "orders", "outbox", "exchange", "engine", "startup", "shutdown", "venues"];
 
 const BANS: &[Ban] = &[
     Ban {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{CommandAnswer, CommandId};
-use super::event::{Part, Saved};
+use super::event::{Part, Saved, Stream};
 use super::ids::VenueId;
 use super::order::Lsn;
 use super::record::Record;
@@ -25,6 +25,9 @@ pub enum Action {
     ShutGate,
     /// Cut the sockets that still carry creates; their requests end unknown.
     Sever(VenueId),
+    /// Send a ping on a stream. A venue's switch that hangs on a connection is kept off by these, so they come from the
+    /// loop and stop with it.
+    Ping(VenueId, Stream),
     /// Close a part, at the latest after this long. Answered by `Event::Closed`.
     Close(Part, Duration),
     /// A line for the operator's log.

@@ -3,8 +3,9 @@
 use super::command::{Command, CommandId};
 use super::ids::{Symbol, VenueId};
 use super::money::Decimal;
-use super::order::{Durable, FillRow, OrderRow};
+use super::order::{Durable, FillRow, OrderRow, Side};
 use super::request::Answer;
+use super::time::Wall;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub enum Event {
     Fill(VenueId, Box<FillRow>),
     /// The best prices of an instrument. Merged when the loop is behind: only the newest matters.
     Quote(Quote),
+    /// More of the market than the best prices. Merged like quotes.
+    Market(Box<MarketNews>),
+    /// A venue's answer told how fast it lets us go, and it is not what we took for granted.
+    Limits(VenueId, LimitNews),
     /// A stream came up or went down.
     Link(VenueId, Stream, LinkState),
     /// Records survive up to here.
@@ -44,6 +49,65 @@ pub struct Quote {
     pub bid: Option<(Decimal, Decimal)>,
     /// Best seller: price and quantity.
     pub ask: Option<(Decimal, Decimal)>,
+}
+
+/// What a market data stream tells beside the best prices. `None`: nothing new of that kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarketNews {
+    /// Where.
+    pub venue: VenueId,
+    /// What.
+    pub symbol: Symbol,
+    /// The best levels of the book.
+    pub depth: Option<Depth>,
+    /// The last trade of anyone.
+    pub last: Option<Print>,
+    /// Mark price and funding, for contracts.
+    pub ticker: Option<Ticker>,
+}
+
+/// The best levels of a book, best first: price and quantity.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Buyers.
+    pub bids: Vec<(Decimal, Decimal)>,
+    /// Sellers.
+    pub asks: Vec<(Decimal, Decimal)>,
+}
+
+/// A trade of anyone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// At.
+    pub price: Decimal,
+    /// How much.
+    pub qty: Decimal,
+    /// Which side took.
+    pub taker: Side,
+    /// When, by the venue.
+    pub at: Wall,
+}
+
+/// What a contract is worth by the venue's own measure.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ticker {
+    /// The mark price.
+    pub mark: Option<Decimal>,
+    /// The next funding, as a part of the position's worth.
+    pub funding_rate: Option<Decimal>,
+    /// When it is due.
+    pub next_funding: Option<Wall>,
+}
+
+/// How fast a venue lets us go, learnt from its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitNews {
+    /// Which of the venue's buckets, by its place in `Billing::buckets`.
+    pub bucket: usize,
+    /// How many in the bucket's span.
+    pub limit: u32,
+    /// How many are left now, as the venue counts.
+    pub left: u32,
 }
 
 /// Which stream of a venue.

@@ -34,6 +34,11 @@ impl Symbol {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it names a perpetual contract (`BTC-USDT-PERP`) and not a spot pair.
+    pub fn is_perpetual(&self) -> bool {
+        self.0.ends_with("-PERP")
+    }
 }
 
 impl fmt::Display for Symbol {

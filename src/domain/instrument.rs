@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::ids::{InstrumentId, Symbol, VenueId};
 use super::money::{Decimal, Lots, PriceTicks};
 use super::order::Side;
+use super::rates::Billing;
+use super::request::Scope;
 
 /// Why a number is not on the instrument's grid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,12 +33,19 @@ pub enum OffGrid {
 }
 
 /// Whether holding it is owning it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstrumentKind {
     /// Base currency changes hands.
     Spot,
     /// A linear perpetual contract.
     Linear,
+}
+
+impl InstrumentKind {
+    /// By our form of the symbol.
+    pub fn of_symbol(symbol: &Symbol) -> InstrumentKind {
+        if symbol.is_perpetual() { InstrumentKind::Linear } else { InstrumentKind::Spot }
+    }
 }
 
 /// The venue's rules for an instrument, in the venue's own decimals. What a codec reads.
@@ -185,6 +194,76 @@ pub struct VenueTraits {
     pub request_timeout: Duration,
     /// Most orders the venue lets rest at once.
     pub open_orders_max: u32,
+    /// What calls cost, where the venue bills more finely than cancels a second; empty: no limits known.
+    pub billing: Billing,
+    /// Which orders may stand in one batch cancel.
+    pub batch_cancel_by: BatchBy,
+    /// Scopes of cancel-all that cover the account together; empty: the venue has no such call.
+    pub cancel_all_scopes: Vec<Scope>,
+    /// A market whose prices are older than this is stale: quotes are pulled. `None`: a quiet market says nothing.
+    pub stale_after: Option<Duration>,
+    /// The venue's dead man's switch.
+    pub switch: Switch,
+    /// A ping is due this often on every stream.
+    pub ping_every: Option<Duration>,
+    /// Whether `Call::Positions` and `Call::Access` are answered.
+    pub tells_positions: bool,
+}
+
+impl Default for VenueTraits {
+    /// A careful venue without limits and without a switch.
+    fn default() -> VenueTraits {
+        VenueTraits {
+            cancel_ack_is_final: false,
+            batch_cancel_max: 0,
+            cancel_by_client_id: false,
+            create_deadline: Duration::from_secs(3),
+            lag: Duration::from_secs(5),
+            settle: Duration::from_secs(15),
+            listing_gap: Duration::from_secs(1),
+            cancels_per_second: 0,
+            cancel_burst: 0,
+            request_timeout: Duration::from_secs(5),
+            open_orders_max: 100,
+            billing: Billing::default(),
+            batch_cancel_by: BatchBy::Any,
+            cancel_all_scopes: Vec::new(),
+            stale_after: None,
+            switch: Switch::None,
+            ping_every: None,
+            tells_positions: false,
+        }
+    }
+}
+
+/// Which orders may stand in one batch cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchBy {
+    /// Any orders of the account.
+    Any,
+    /// Orders of one kind of instrument.
+    Kind,
+    /// Orders of one symbol.
+    Symbol,
+}
+
+/// A venue's dead man's switch: it cancels what rests when we fall silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// There is none.
+    None,
+    /// It hangs on our private stream: set once, held off by its pings (`Action::Ping`). Account-wide.
+    Session {
+        /// How long the stream may be silent.
+        window: Duration,
+    },
+    /// A timer that must be set again and again. Account-wide.
+    Timer {
+        /// How long it is set for.
+        window: Duration,
+        /// How often it is set anew.
+        renew_every: Duration,
+    },
 }
 
 /// A venue account of this configuration.

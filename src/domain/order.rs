@@ -395,8 +395,26 @@ pub struct FillRow {
     pub venue_order_id: VenueOrderId,
     /// Which way.
     pub side: Side,
+    /// What came about.
+    pub kind: FillKind,
     /// The trade.
     pub fill: Fill,
+}
+
+/// What a line of an account's list of executions is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FillKind {
+    /// A trade of an order.
+    Trade,
+    /// Funding of a position: only the fee counts, no quantity changes hands.
+    Funding,
+    /// The venue took the position away.
+    Liquidation,
+    /// The venue reduced the position against someone else's liquidation.
+    Deleveraging,
+    /// The contract was settled.
+    Settlement,
 }
 
 /// What a venue says an order's state is.

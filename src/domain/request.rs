@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ids::{ClientOrderId, VenueId, VenueOrderId};
+use super::ids::{ClientOrderId, Symbol, VenueId, VenueOrderId};
 use super::instrument::InstrumentRules;
 use super::money::Decimal;
 use super::order::{Create, FillRow, OrderKey, OrderRow};
@@ -39,11 +39,26 @@ pub enum Call {
     ListFills(Wall, Option<Page>),
     /// What the account holds.
     Balances,
+    /// The account's contracts.
+    Positions,
     /// The instruments and their rules.
     Instruments,
     /// The venue's clock.
     Time,
+    /// What the key may do, and how the account is set up.
+    Access,
+    /// Cancel every order of a scope, foreign ones included: only where the account is ours alone.
+    CancelAll(Scope),
+    /// Arm the venue's dead man's switch for so long from now, or disarm it.
+    SetSwitch(Option<Duration>),
+    /// Whether the venue's switch is armed.
+    ReadSwitch,
 }
+
+/// What one cancel-all covers, in the venue's words. `VenueTraits::cancel_all_scopes` lists them; together they are
+/// the whole account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope(pub String);
 
 /// How urgent a request is; smaller goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,9 +77,12 @@ impl Call {
     /// How urgent it is.
     pub fn urgency(&self) -> Urgency {
         match self {
-            Call::Cancel(_) | Call::CancelBatch(_) => Urgency::Cancel,
+            // A switch is renewed with the urgency of a cancel: it is what cancels when we cannot.
+            Call::Cancel(_) | Call::CancelBatch(_) | Call::CancelAll(_) | Call::SetSwitch(_) => Urgency::Cancel,
             Call::Query(_) | Call::History(_) | Call::ListOpen(_) | Call::ListFills(..) => Urgency::Resolve,
-            Call::Balances | Call::Instruments | Call::Time => Urgency::Books,
+            Call::Balances | Call::Positions | Call::Instruments | Call::Time | Call::Access | Call::ReadSwitch => {
+                Urgency::Books
+            }
             Call::Create(_) => Urgency::Create,
         }
     }
@@ -85,6 +103,11 @@ impl Call {
             Call::ListOpen(_) => "list_open",
             Call::ListFills(..) => "list_fills",
             Call::Balances => "balances",
+            Call::Positions => "positions",
+            Call::Access => "access",
+            Call::CancelAll(_) => "cancel_all",
+            Call::SetSwitch(_) => "set_switch",
+            Call::ReadSwitch => "read_switch",
             Call::Instruments => "instruments",
             Call::Time => "time",
         }
@@ -192,6 +215,38 @@ pub enum Facts {
     Instruments(Vec<InstrumentRules>),
     /// The venue's clock.
     Time(Wall),
+    /// The account's contracts; what is not named is flat.
+    Positions(Vec<PositionRow>),
+    /// What the key may do.
+    Access(Access),
+    /// The switch: `Some(window)` while it is armed.
+    Switch(Option<Duration>),
+}
+
+/// A contract position, as the venue shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionRow {
+    /// Our symbol.
+    pub symbol: Symbol,
+    /// How much; negative when short.
+    pub qty: Decimal,
+    /// The price it was opened at, on average, where the venue says.
+    pub entry: Option<Decimal>,
+}
+
+/// What a key may do and how its account is set up. `None`: the venue does not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Access {
+    /// Whether it may place and cancel orders.
+    pub may_trade: Option<bool>,
+    /// Whether it may take money out of the account.
+    pub may_withdraw: Option<bool>,
+    /// Whether the account keeps long and short positions of one contract apart, which this version cannot.
+    pub hedge_mode: Option<bool>,
+    /// Whether the venue's dead man's switch can be used with this account.
+    pub switch: Option<bool>,
+    /// What else the operator should know, in words: an expiry date, a missing address list.
+    pub remarks: Vec<String>,
 }
 
 /// An answer with its request.

@@ -75,8 +75,46 @@ pub struct VenueSettings {
     pub symbols: Vec<Symbol>,
     /// Nobody else places orders here.
     pub exclusive_account: bool,
+    /// Where it is reached.
+    pub connection: Connection,
     /// The built-in market, for `sim`.
     pub sim: SimSettings,
+}
+
+/// Where a venue is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Connection {
+    /// Which of the venue's worlds.
+    pub environment: Environment,
+    /// Instead of the venue's own REST address: scheme, host and port.
+    pub rest_url: Option<String>,
+    /// Instead of the venue's own address for market data.
+    pub ws_public_url: Option<String>,
+    /// Instead of the venue's own address for the account's stream.
+    pub ws_private_url: Option<String>,
+}
+
+/// Which of a venue's worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Environment {
+    /// Real money.
+    #[default]
+    Mainnet,
+    /// Play money at the venue.
+    Testnet,
+    /// Play money on the real market.
+    Demo,
+}
+
+impl Environment {
+    /// The name in configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Environment::Mainnet => "mainnet",
+            Environment::Testnet => "testnet",
+            Environment::Demo => "demo",
+        }
+    }
 }
 
 /// Which exchange.

@@ -36,6 +36,7 @@ pub(super) fn traits() -> VenueTraits {
         cancel_burst: 0,
         request_timeout: Duration::from_secs(5),
         open_orders_max: 1_000_000,
+        ..VenueTraits::default()
     }
 }
 

@@ -192,7 +192,9 @@ impl Trade {
                 self.clear_hold(|hold| matches!(hold, Hold::Disk(_)), out);
             }
             Event::Command(id, command) => self.commanded(at, *id, command, out),
-            Event::Answer(_)
+            Event::Market(_)
+            | Event::Limits(..)
+            | Event::Answer(_)
             | Event::Order(..)
             | Event::Fill(..)
             | Event::Durable(_)

@@ -29,7 +29,9 @@ impl Desk {
             Event::Fill(venue, row) => self.fill(at, *venue, row, out),
             Event::Quote(quote) => self.quoted(quote),
             Event::Durable(durable) => self.durable(at, *durable, out),
-            Event::Link(..)
+            Event::Market(_)
+            | Event::Limits(..)
+            | Event::Link(..)
             | Event::Disk(_)
             | Event::Saved(..)
             | Event::Command(..)

@@ -392,8 +392,13 @@ fn n_cancels(call: &Call) -> u64 {
         | Call::ListOpen(_)
         | Call::ListFills(..)
         | Call::Balances
+        | Call::Positions
         | Call::Instruments
-        | Call::Time => 0,
+        | Call::Time
+        | Call::Access
+        | Call::CancelAll(_)
+        | Call::SetSwitch(_)
+        | Call::ReadSwitch => 0,
     }
 }
 

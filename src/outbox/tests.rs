@@ -30,6 +30,7 @@ fn traits(cancels_per_second: u32, cancel_burst: u32) -> VenueTraits {
         cancel_burst,
         request_timeout: Duration::from_secs(5),
         open_orders_max: 500,
+        ..VenueTraits::default()
     }
 }
 

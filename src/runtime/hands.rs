@@ -139,6 +139,7 @@ impl Hands {
                         .filter(|threads| threads.id == venue)
                         .for_each(|threads| threads.workers.sever());
                 }
+                Action::Ping(..) => {}
                 Action::Close(part, within) => {
                     let closing = self.close(part, within);
                     self.loose.push_back(Event::Closed(part, closing));

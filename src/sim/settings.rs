@@ -45,6 +45,7 @@ pub fn venue(name: &str) -> VenueSettings {
         kind: VenueKind::Sim,
         symbols: vec![Symbol::new("BTC-USDT")],
         exclusive_account: false,
+        connection: crate::domain::settings::Connection::default(),
         sim: SimSettings { activity: 0, ..SimSettings::default() },
     }
 }

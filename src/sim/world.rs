@@ -382,6 +382,8 @@ impl World {
                 }
             }
             Action::Sever(venue) => self.sever(process, venue),
+            // The modelled exchange has no stream to ping.
+            Action::Ping(..) => {}
             Action::Close(part, _) => {
                 process.loose.push_back(Event::Closed(part, Closing { ok: true, ..Closing::default() }));
             }

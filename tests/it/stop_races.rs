@@ -312,6 +312,7 @@ fn news_between_the_save_and_the_report_do_not_spoil_either() {
             client_id: None,
             venue_order_id: VenueOrderId::new("V1"),
             side: Side::Buy,
+            kind: lastorders::domain::order::FillKind::Trade,
             fill: lastorders::domain::order::Fill {
                 trade_id: lastorders::domain::ids::TradeId::new("T-late"),
                 price: decimal("40000"),

@@ -147,7 +147,7 @@ fn looking_up_or_sideways_is_found() {
             "use crate::cli::Args;",
             vec![
                 "src/runtime/loop.rs:1: may not use `crate::cli`: runtime may use domain, orders, outbox, exchange, \
-                 engine, startup, shutdown, store, control",
+                 engine, startup, shutdown, venues, net, store, control",
             ],
         ),
         (

@@ -4,8 +4,8 @@ use super::{Extra, GuardianSettings};
 use crate::domain::ids::Symbol;
 use crate::domain::money::Decimal;
 use crate::domain::settings::{
-    MarketMakerSettings, OnExit, OnStart, RiskLimits, ShutdownSettings, SimSettings, StartSettings, StoreSettings,
-    StrategyKind, StrategySettings, SymbolLimits, Sync, VenueKind, VenueSettings,
+    Connection, MarketMakerSettings, OnExit, OnStart, RiskLimits, ShutdownSettings, SimSettings, StartSettings,
+    StoreSettings, StrategyKind, StrategySettings, SymbolLimits, Sync, VenueKind, VenueSettings,
 };
 
 /// The symbol traded where none is named.
@@ -13,7 +13,14 @@ pub(super) const SYMBOL: &str = "BTC-USDT";
 
 /// A venue account of this kind, called by its kind.
 pub(super) fn venue(kind: VenueKind, symbols: Vec<Symbol>) -> VenueSettings {
-    VenueSettings { name: kind.word().to_owned(), kind, symbols, exclusive_account: false, sim: SimSettings::default() }
+    VenueSettings {
+        name: kind.word().to_owned(),
+        kind,
+        symbols,
+        exclusive_account: false,
+        connection: Connection::default(),
+        sim: SimSettings::default(),
+    }
 }
 
 /// A market maker with three quotes a side, sized for the default limits at the price of a bitcoin.

@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::{Names, defaults, symbol};
 use crate::cli::environment::Env;
 use crate::domain::ids::Symbol;
-use crate::domain::settings::{Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
+use crate::domain::settings::{Connection, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
 
 const VENUES_MAX: usize = 32;
 const SYMBOLS_MAX: usize = 200;
@@ -71,7 +71,7 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
             section.refuse("sim", None, "Only `sim` has these settings.", "Take this table out.");
         }
     }
-    Some(VenueSettings { name, kind, symbols, exclusive_account, sim })
+    Some(VenueSettings { name, kind, symbols, exclusive_account, connection: Connection::default(), sim })
 }
 
 fn refuse_invented(mode: Mode) -> Option<(&'static str, &'static str)> {

@@ -56,6 +56,7 @@ pub(super) fn catalogue() -> Catalogue {
         cancel_burst: 10,
         request_timeout: ms(10_000),
         open_orders_max: 500,
+        ..VenueTraits::default()
     };
     let plain =
         VenueTraits { cancel_ack_is_final: true, batch_cancel_max: 0, cancel_by_client_id: false, ..main.clone() };
@@ -142,6 +143,7 @@ pub(super) fn trade(id: ClientOrderId, name: &str, qty: i64, at: Wall) -> FillRo
         client_id: Some(id.as_str().to_owned()),
         venue_order_id: venue_id(id),
         side: Side::Buy,
+        kind: crate::domain::order::FillKind::Trade,
         fill: Fill {
             trade_id: TradeId::new(name),
             price: Decimal::whole(100),

@@ -88,6 +88,7 @@ pub fn traits_of(settings: &SimSettings) -> VenueTraits {
         cancel_burst: settings.cancels_per_second.max(1),
         request_timeout: Duration::from_millis(400 + round_trip_ms),
         open_orders_max: settings.open_orders_max,
+        ..VenueTraits::default()
     }
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::domain::event::{Event, Quote};
 use crate::domain::ids::{ClientOrderId, VenueId};
-use crate::domain::order::{Create, Fill, FillRow, OrderKey, OrderRow, Outcome, VenueStatus};
-use crate::domain::request::{Answered, Call, Facts, Page, Refusal, RefusalKind, Request};
+use crate::domain::money::Decimal;
+use crate::domain::order::{Create, Fill, FillKind, FillRow, OrderKey, OrderRow, Outcome, VenueStatus};
+use crate::domain::request::{Access, Answered, Call, Facts, Page, PositionRow, Refusal, RefusalKind, Request};
 use crate::domain::time::Boot;
 use crate::exchange::{
-    Ask, Body, ErrorCode, FillView, Micros, NewOrder, OrderRef, OrderView, Push, Quote as Prices, Reason, Reply, Status,
+    Ask, Body, ErrorCode, FillView, Micros, NewOrder, OrderRef, OrderView, PositionView, Push, Quote as Prices, Reason,
+    Reply, Status,
 };
 
 /// What the exchange is asked. `now` on both clocks turns a boot deadline into the signed one.
@@ -26,7 +28,14 @@ pub fn ask(request: &Request, now: (Boot, Micros)) -> Ask {
         }
         Call::Balances => Ask::Balances,
         Call::Instruments => Ask::Instruments,
-        Call::Time => Ask::Time,
+        Call::Time | Call::Access => Ask::Time,
+        Call::Positions => Ask::Positions,
+        // One scope: the whole account.
+        Call::CancelAll(_) => Ask::CancelAll { symbol: None },
+        Call::SetSwitch(window) => {
+            Ask::SetCountdown { ms: window.map(|window| u32::try_from(window.as_millis()).unwrap_or(u32::MAX)) }
+        }
+        Call::ReadSwitch => Ask::ReadCountdown,
     }
 }
 
@@ -51,12 +60,17 @@ fn order_ref(key: &OrderKey) -> OrderRef {
 /// What an answer proves.
 pub fn answered(call: &Call, reply: Reply) -> Answered {
     match reply.result {
-        Ok(body) => done(call, body),
+        Ok(body) => done(call, body, reply.at),
         Err(code) => refused(call, &code),
     }
 }
 
-fn done(call: &Call, body: Body) -> Answered {
+fn position_row(view: PositionView) -> PositionRow {
+    let entry = view.cost.mul_ratio(Decimal::ONE.units(), view.qty.units());
+    PositionRow { symbol: view.symbol, qty: view.qty, entry }
+}
+
+fn done(call: &Call, body: Body, at: Micros) -> Answered {
     Answered::Done(match body {
         Body::Created(names) => Facts::Created(names.order_id),
         Body::CancelTaken { filled, .. } => Facts::CancelTaken { filled },
@@ -85,9 +99,12 @@ fn done(call: &Call, body: Body) -> Answered {
             Facts::Balances(balances.into_iter().map(|balance| (balance.asset, balance.total)).collect())
         }
         Body::Instruments(rules) => Facts::Instruments(rules),
+        Body::Time(_) if *call == Call::Access => Facts::Access(Access::default()),
         Body::Time(at) => Facts::Time(at.wall()),
-        other @ (Body::AllCanceled(_) | Body::Positions(_) | Body::Countdown(_)) => {
-            return Answered::Unknown(format!("an answer to a question nobody asked: {other:?}"));
+        Body::AllCanceled(_) => Facts::CancelTaken { filled: None },
+        Body::Positions(rows) => Facts::Positions(rows.into_iter().map(position_row).collect()),
+        Body::Countdown(due) => {
+            Facts::Switch(due.map(|due| Duration::from_micros((due.micros() - at.micros()).max(0).unsigned_abs())))
         }
     })
 }
@@ -153,6 +170,7 @@ fn fill_row(view: &FillView) -> FillRow {
         client_id: Some(view.client_id.clone()),
         venue_order_id: view.order_id.clone(),
         side: view.side,
+        kind: FillKind::Trade,
         fill: Fill {
             trade_id: view.trade_id.clone(),
             price: view.price,
