@@ -1,0 +1,4 @@
+//! Bybit v5, unified accounts: spot and linear contracts.
+
+pub mod rows;
+pub mod symbols;
