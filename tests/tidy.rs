@@ -163,14 +163,17 @@ const FLOAT_HOMES: &[Home] = &[home("src/cli/config/nearest.rs", "how alike two 
 const CLOCK_HOMES: &[Home] = &[
     home("src/runtime/clock.rs", "the one clock that decides anything"),
     home("src/control/lines.rs", "when to give up on a connection"),
+    home("src/net/deadline.rs", "when to give up on a socket"),
     home("src/store/thread.rs", "a timer: when to look at a refused disk again"),
 ];
 const THREAD_HOMES: &[Home] = &[
     home("src/runtime/", "names, starts and joins them"),
     home("src/control/", "one for the door, one for a connection"),
+    home("src/net/resolver.rs", "one that looks names up ahead"),
 ];
 const SOCKET_HOMES: &[Home] = &[
     home("src/control/", "the control socket, both ends"),
+    home("src/net/", "clients of venues, and a server for tests of them"),
     home("src/runtime/signals.rs", "a pair with itself, so that a signal wakes whoever waits"),
 ];
 const ENVIRONMENT_HOMES: &[Home] = &[
