@@ -352,6 +352,11 @@ impl Trade {
             Note::CancelFailed(id, why) => {
                 self.say_sometimes(at, Level::Warn, format!("Cancel of {id}: {why}; it is asked again"), out);
             }
+            Note::CancelAllFailed(venue, why) => {
+                let name = &self.desk.catalogue.venue(venue).name;
+                let text = format!("{name}: cancel-all: {why}; every order is cancelled by itself");
+                self.say_sometimes(at, Level::Warn, text, out);
+            }
             Note::Instruments(..) | Note::ClockOffset(..) => {}
         }
     }

@@ -28,6 +28,14 @@ impl Desk {
             About::Create(id) => self.create_answered(at, venue, id, answer, out),
             About::Cancel(id) => self.cancel_answered(at, id, answer.answered, false, out),
             About::CancelBatch(ids) => self.batch_answered(at, &ids, answer.answered, out),
+            About::CancelAll => match answer.answered {
+                // Taken: pushes, queries and listings show what it ended; what it did not is asked for by itself.
+                Answered::Done(_) => {}
+                other => {
+                    self.notes.push(Note::CancelAllFailed(venue, word_of(&other)));
+                    self.cancel_singly(at, venue);
+                }
+            },
             About::Ghost(id) => match answer.answered {
                 Answered::Done(_) => {}
                 other => self.notes.push(Note::CancelFailed(id, word_of(&other))),

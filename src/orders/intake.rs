@@ -29,8 +29,8 @@ impl Desk {
             Event::Fill(venue, row) => self.fill(at, *venue, row, out),
             Event::Quote(quote) => self.quoted(quote),
             Event::Durable(durable) => self.durable(at, *durable, out),
+            Event::Limits(venue, news) => self.catalogue.learn_limit(*venue, *news),
             Event::Market(_)
-            | Event::Limits(..)
             | Event::Link(..)
             | Event::Disk(_)
             | Event::Saved(..)

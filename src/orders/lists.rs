@@ -65,6 +65,8 @@ pub struct Account {
     pub(super) n_creates_on_their_way: u32,
     pub(super) n_cancel_requests: u32,
     pub(super) n_cancels_wanted: usize,
+    /// Resting orders are cancelled one by one from here on; before it a cancel-all is at it.
+    pub(super) singly_from: Boot,
     pub(super) balances: BTreeMap<String, Decimal>,
 }
 

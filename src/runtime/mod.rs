@@ -13,6 +13,7 @@ pub mod machine;
 
 pub mod channels;
 pub mod gate;
+pub mod live;
 pub mod paper;
 pub mod workers;
 

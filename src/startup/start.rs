@@ -339,7 +339,11 @@ impl Start {
                 }
                 Note::Balances(venue) => self.with(venue, |at_venue| at_venue.has_balances = true),
                 Note::ClockOffset(venue, offset_ms, error) => self.hear_clock(venue, offset_ms, error),
-                Note::Moved { .. } | Note::CreateRefused(..) | Note::CancelFailed(..) | Note::FillsComplete(_) => {}
+                Note::Moved { .. }
+                | Note::CreateRefused(..)
+                | Note::CancelFailed(..)
+                | Note::CancelAllFailed(..)
+                | Note::FillsComplete(_) => {}
             }
         }
     }

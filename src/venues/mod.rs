@@ -10,6 +10,9 @@
 //! not understood is `Unknown` for anything that changes orders. No text of a venue can panic a codec.
 //! Never does: I/O, clocks, chance; decide what to do about an answer.
 
+pub mod book;
+pub mod bybit;
+pub mod json;
 pub mod wire;
 
 use std::sync::Arc;

@@ -1,0 +1,1 @@
+//! What the streams do, told as conversations.
