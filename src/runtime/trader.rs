@@ -3,7 +3,7 @@
 //! Always holds: signals are registered before the first thread; the locks are taken before anything is read and
 //! released last; whatever happens in between, the way out leads through `Stop`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,7 +33,8 @@ use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Event, SignalName};
 use crate::domain::ids::Symbol;
 use crate::domain::instrument::Catalogue;
-use crate::domain::settings::{Mode, Settings, VenueSettings};
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, Settings, VenueKind, VenueSettings};
 use crate::domain::snapshot::State;
 use crate::domain::stop::StopCause;
 use crate::domain::time::{Boot, Stamp};
@@ -45,7 +46,7 @@ use crate::store::directory::{StateDirectory, host_name};
 use crate::store::load::{self, Loaded, Resumed};
 use crate::store::report::archive_report;
 use crate::store::thread::{self as store_thread, SegmentLimits, Store};
-use crate::store::{LockError, Locks};
+use crate::store::{LockError, Locks, account_locks};
 
 /// Longest wait of the loop: a lost wake-up costs this much, and deadlines are re-read this often.
 const MAX_WAIT: Duration = Duration::from_millis(250);
@@ -64,6 +65,10 @@ const LOG_CLOSE: Duration = Duration::from_secs(2);
 pub struct Launch {
     /// `RUST_LOG`.
     pub log_filter: String,
+    /// Keys of the accounts, by the venue's name. Hidden from the log before anything else is done with them.
+    pub keys: BTreeMap<String, ApiKey>,
+    /// Where account locks lie.
+    pub lock_folders: Vec<PathBuf>,
     /// Registered as the first thing the process did.
     pub signals: (Gate, StopSignals),
 }
@@ -87,13 +92,18 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
     };
     let mut directory =
         StateDirectory::open(&settings.state_dir, settings.mode).map_err(|error| blind(error.to_string()))?;
-    let locks = Locks::take(&directory, &[], &[]).map_err(|error| match error {
+    let accounts = account_locks(&settings.venues, &launch.keys);
+    let locks = Locks::take(&directory, &launch.lock_folders, &accounts).map_err(|error| match error {
         LockError::Busy(busy) => refused(4, busy),
         other => blind(other.to_string()),
     })?;
     let (logger, log) =
         logging::start(LogSettings::new(directory.path_of("logs"), &launch.log_filter, Screen::stderr()))
             .map_err(|error| blind(format!("the log thread cannot start: {error}")))?;
+    for key in launch.keys.values() {
+        log.hide(key.key.expose());
+        log.hide(key.secret.expose());
+    }
     // A second logger in one process happens only in tests; then the first one's lines go on.
     let _ = logger.install();
     note_panics(directory.path_of("logs/crash.log"));
@@ -412,6 +422,9 @@ fn start_venue(
     catalogue: &Catalogue,
     (gate, events, quotes): (&Gate, &EventSender, &QuoteBoard),
 ) -> Result<VenueThreads, NotStarted> {
+    if settings.kind != VenueKind::Sim {
+        return Err(refused(1, format!("venue {}: {} cannot be reached yet", settings.name, settings.kind.word())));
+    }
     let Some(venue) = catalogue.venue_named(&settings.name).map(|venue| venue.id) else {
         return Err(refused(1, format!("venue {}: more venues than a process can hold", settings.name)));
     };

@@ -20,6 +20,7 @@ fn limits() -> RiskLimits {
         max_open_orders: 60,
         max_orders_per_second: 5,
         max_daily_loss: decimal("50"),
+        uncovered_max_notional: None,
     }
 }
 
