@@ -6,3 +6,4 @@
 
 pub mod server;
 mod socket;
+pub mod websocket;
