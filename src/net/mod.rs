@@ -11,3 +11,4 @@ pub mod resolver;
 pub mod roots;
 pub mod server;
 mod socket;
+pub mod websocket;
