@@ -319,6 +319,8 @@ pub struct RiskLimits {
     pub max_orders_per_second: u32,
     /// Loss since 00:00 UTC that latches trading off.
     pub max_daily_loss: Decimal,
+    /// Worth of all orders that rest where no dead man's switch is armed. `None`: no limit of its own.
+    pub uncovered_max_notional: Option<Decimal>,
 }
 
 impl RiskLimits {

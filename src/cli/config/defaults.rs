@@ -56,6 +56,7 @@ pub(super) fn risk() -> RiskLimits {
         max_open_orders: 60,
         max_orders_per_second: 5,
         max_daily_loss: Decimal::whole(50),
+        uncovered_max_notional: None,
     }
 }
 

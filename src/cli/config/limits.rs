@@ -26,6 +26,7 @@ pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut E
             .whole_u32("max_orders_per_second", (1, 1_000_000))
             .unwrap_or(usual.max_orders_per_second),
         max_daily_loss: amount("max_daily_loss", usual.max_daily_loss),
+        uncovered_max_notional: None,
     };
     if let Some(uncovered) = section.amount("uncovered_max_notional", Amount::NotNegative) {
         extra.uncovered_max_notional = uncovered;
