@@ -9,7 +9,7 @@ const PERP: &str = "BTC-USDT-PERP";
 
 fn stream(category: Category, names: &[&str]) -> PublicStream {
     let symbols: Vec<Symbol> = names.iter().map(|name| Symbol::new(name)).collect();
-    PublicStream::new(VenueId(3), category, "ws://127.0.0.1:1".into(), &symbols)
+    PublicStream::new(VenueId(3), category, "ws://127.0.0.1:1".into(), &symbols, &[])
 }
 
 fn levels(text: &str) -> String {
@@ -304,6 +304,34 @@ fn a_book_that_stands_still_while_the_best_price_moves_is_told() {
         line.hear(&book("BTCUSDT", &format!("50 delta {}@{} 100x{second} |", 8 + second, 100 + second)));
         assert_eq!(line.wait(1_000), []);
     }
+}
+
+#[test]
+fn a_symbol_that_is_only_watched_may_be_refused_silent_or_broken() {
+    let extra = [Symbol::new("OLD-USDT-PERP")];
+    let with = |symbols: &[Symbol]| PublicStream::new(VenueId(3), Category::Linear, "ws://x".into(), symbols, &extra);
+    let (mut line, out) = Line::opened(with(&[Symbol::new(PERP)]));
+    let asked = requests(&out);
+    assert_eq!((asked.len(), asked[1].2[0].as_str()), (2, "orderbook.1.OLDUSDT"), "a request of its own");
+    let no = format!(r#"{{"success":false,"ret_msg":"Invalid symbol","req_id":"{}","op":"subscribe"}}"#, asked[1].0);
+    assert_eq!(line.told(&no), ["remark"]);
+    line.hear(&agreed(&asked[0].0, "subscribe"));
+    line.hear(&book("BTCUSDT", "50 snapshot 7@70 100x1 | 101x3"));
+    assert!(is_up(&line.hear(&book("BTCUSDT", "1 snapshot 7@70 100x1 | 101x3"))));
+    for _ in 0..20 {
+        line.hear(&book("BTCUSDT", "1 snapshot 7@70 100x1 | 101x3"));
+        assert_eq!(line.wait(1_000), []);
+    }
+    // If it is there, it is quoted; if it breaks, it is asked for anew once and then left.
+    assert_eq!(line.told(&book("OLDUSDT", "1 snapshot 7@70 5x1 | 6x1")), ["quote OLD-USDT-PERP 5x1 6x1"]);
+    for n_asked in [2, 0] {
+        line.hear(&book("OLDUSDT", "50 snapshot 7@70 5x1 | 6x1"));
+        assert_eq!(requests(&line.hear(&book("OLDUSDT", "50 delta 8@71 6x1 |"))).len(), n_asked);
+    }
+    // A socket that has nothing else is up, and stays so when nobody answers.
+    let (mut line, out) = Line::opened(with(&[]));
+    assert!(is_up(&out));
+    assert_eq!(line.wait(20_000).iter().map(word).collect::<Vec<_>>(), ["remark"]);
 }
 
 #[test]
