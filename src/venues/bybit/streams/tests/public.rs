@@ -290,8 +290,8 @@ fn a_book_that_stands_still_while_the_best_price_moves_is_told() {
     let mut line = live();
     let mut out = Vec::new();
     for second in 0..20 {
-        // The same best price again and again, then one move that the deeper book never shows.
-        let size = if second < 5 { 1 } else { 2 };
+        // The same best price again and again, then moves that the deeper book never shows.
+        let size = if second < 5 { 1 } else { second };
         line.hear(&book("BTCUSDT", &format!("1 snapshot {0}@{0} 100x{size} | 101x3", 100 + second)));
         out.extend(line.wait(1_000));
         assert_eq!(out.len(), usize::from(second >= 15), "second {second}");
@@ -357,6 +357,18 @@ fn every_shape_of_a_pong_is_one_and_its_absence_is_told() {
         }
         assert_eq!(out.len(), usize::from(pong.is_none()), "{pong:?}");
     }
+}
+
+#[test]
+fn a_new_ping_does_not_excuse_the_one_before() {
+    let mut line = live();
+    let mut out = Vec::new();
+    for _ in 0..4 {
+        line.hear(&book("BTCUSDT", "1 snapshot 5@70 100x1 | 101x3"));
+        line.ping();
+        out.extend(line.wait(3_000));
+    }
+    assert!(why_broken(&out).contains("ping"));
 }
 
 #[test]
