@@ -273,6 +273,14 @@ fn silence_is_told_with_the_name_of_what_is_silent() {
         }
         assert!(why_broken(&line.wait(1_000)).contains("ETH-USDT-PERP"));
     }
+    // A pulse that stops, though everything else of the symbol goes on.
+    let mut line = live();
+    let mut out = Vec::new();
+    for number in 0..11 {
+        line.hear(&book("BTCUSDT", &format!("50 delta {}@{} 99x{number} |", 8 + number, 71 + number)));
+        out.extend(line.wait(1_000));
+    }
+    assert!(why_broken(&out).contains("orderbook.1.BTCUSDT"));
     // A book that was never shown whole.
     let (mut line, out) = Line::opened(stream(Category::Linear, &[PERP]));
     line.hear(&agreed(&requests(&out)[0].0, "subscribe"));
