@@ -104,7 +104,7 @@ impl PrivateStream {
     }
 
     fn news(&mut self, at: Boot, topic: &str, frame: &Value, out: &mut Vec<StreamOut>) {
-        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(|rest| is_category(rest));
+        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(is_category);
         let kind = match () {
             () if is("order") => "order",
             () if is("execution") => "execution",

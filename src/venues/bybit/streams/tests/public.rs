@@ -414,7 +414,7 @@ fn the_last_trade_of_a_frame_is_the_last() {
     assert_eq!(told, ["BTC-USDT-PERP last 16578.6x0.001 SELL 1672304486865"]);
     assert_eq!(line.told(&frame(&[])), [] as [&str; 0]);
     for bad in [row("0", "Buy"), row("-1", "Buy"), row("1", "Both"), "7".into()] {
-        assert_eq!(line.told(&frame(&[bad.clone()])), ["remark"], "{bad}");
+        assert_eq!(line.told(&frame(std::slice::from_ref(&bad))), ["remark"], "{bad}");
     }
 }
 
