@@ -1,6 +1,7 @@
 //! Two sums an operator needs: how long a stop may take, and how many orders we may own.
 
-use crate::domain::settings::{Settings, ShutdownSettings, VenueSettings};
+use crate::domain::instrument::VenueTraits;
+use crate::domain::settings::{Mode, Settings, ShutdownSettings, VenueKind, VenueSettings};
 use crate::engine::risk;
 use crate::runtime::paper::traits_of;
 
@@ -19,14 +20,26 @@ pub fn grace_period_s(shutdown: &ShutdownSettings) -> u32 {
     deadline_s(shutdown).saturating_add(SUPERVISOR_MARGIN_S)
 }
 
+/// What the venue promises: the real one's word in LIVE, the paper exchange's otherwise.
+pub fn traits(settings: &Settings, venue: &VenueSettings) -> VenueTraits {
+    match (settings.mode, venue.kind) {
+        (_, VenueKind::Sim) | (Mode::Paper | Mode::DryRun, _) => traits_of(&venue.sim),
+        (Mode::Live, _) => real_traits(venue),
+    }
+}
+
+fn real_traits(_venue: &VenueSettings) -> VenueTraits {
+    VenueTraits { cancels_per_second: 10, cancel_burst: 10, open_orders_max: 500, ..VenueTraits::default() }
+}
+
 /// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.
 pub fn may_own(settings: &Settings, venue: &VenueSettings) -> u32 {
-    risk::may_own(&traits_of(&venue.sim), &settings.risk, &settings.shutdown)
+    risk::may_own(&traits(settings, venue), &settings.risk, &settings.shutdown)
 }
 
 /// The same with the sum behind it, for people.
 pub fn may_own_explained(settings: &Settings, venue: &VenueSettings) -> String {
-    let traits = traits_of(&venue.sim);
+    let traits = traits(settings, venue);
     let rate = match traits.cancels_per_second {
         0 => "no limit on cancels".to_owned(),
         per_second => {

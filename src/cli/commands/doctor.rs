@@ -4,12 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::report::result as report_result;
-use crate::cli::config::refusal::Refusal;
-use crate::cli::config::{Loaded, load};
+use crate::cli::config::Loaded;
 use crate::cli::console::Console;
-use crate::cli::environment::Env;
 use crate::cli::grace::{deadline_s, grace_period_s, may_own, may_own_explained};
 use crate::cli::place::{Place, shown};
+use crate::cli::ready::{self, Given};
 use crate::cli::state_dir::{self, Lock, counted};
 use crate::cli::{banner, exit};
 use crate::domain::ids::Symbol;
@@ -51,7 +50,8 @@ impl Findings {
 }
 
 /// Looks, tells; the exit code says whether anything is wrong.
-pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env, console: &mut Console<'_>) -> u8 {
+pub fn doctor(given: &Given<'_>, _is_offline: bool, console: &mut Console<'_>) -> u8 {
+    let Given { file, place, .. } = *given;
     let mut findings = Findings::default();
     findings.lines.push(format!("lastorders {}", env!("CARGO_PKG_VERSION")));
     match place {
@@ -59,8 +59,9 @@ pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &En
         Err(_) => findings.row("mode", "refused, see below"),
     }
     findings.row("configuration", &file.map_or_else(|| "no file: the defaults".to_owned(), shown));
-    let loaded = load(file, place, env);
-    if let Ok(loaded) = &loaded {
+    let checked = ready::check(given);
+    let loaded = &checked.loaded;
+    if let Ok(loaded) = loaded {
         let instance = loaded.settings.instance;
         let drawn = "drawn at the first start and kept in the state directory";
         findings.row("instance", &instance.map_or_else(|| drawn.to_owned(), |instance| instance.to_string()));
@@ -68,7 +69,7 @@ pub fn doctor(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &En
     if let Ok(place) = place {
         directory(place, &mut findings);
     }
-    match &loaded {
+    match loaded {
         Ok(loaded) => configured(loaded, &mut findings),
         Err(refusals) => {
             for refusal in refusals {

@@ -161,7 +161,7 @@ fn a_coin_called_like_a_secret_can_be_limited() {
 
 #[test]
 fn symbols_have_one_form() {
-    for good in ["BTC-USDT", "BTC-USDT-PERP", "1INCH-USDT", "AB-CD", "ABCDEFGHIJ-USDT"] {
+    for good in ["BTC-USDT", "BTC-USDT-PERP", "1INCH-USDT", "W-USDT", "1000000BABYDOGE-USDT-PERP"] {
         assert!(super::symbol(good).is_ok(), "{good}");
     }
     for bad in [
@@ -171,11 +171,10 @@ fn symbols_have_one_form() {
         "btc-usdt",
         "BTC-USDT-SWAP",
         "BTC-USDT-PERP-X",
-        "B-USDT",
-        "BTC-U",
+        "-USDT",
         "BTC/USDT",
         " BTC-USDT",
-        "ABCDEFGHIJK-USDT",
+        "ABCDEFGHIJKLMNOPQRSTU-USDT",
         "BTC--PERP",
         "BTC-USDT-",
     ] {
@@ -265,13 +264,7 @@ fn live_wants_everything_that_matters_from_the_operator_and_a_real_exchange() {
         format!("instance = \"a1b2\"\n{}\n{}", SOUND.replace("\"sim\"", "\"bybit\""), "[risk]\nmax_daily_loss = 5");
     assert_eq!(
         keys(read(&text, &[("MODE", "LIVE")])),
-        [
-            "venue[main].kind",
-            "risk.max_order_notional",
-            "risk.max_position_notional",
-            "risk.max_open_orders",
-            "risk.max_orders_per_second"
-        ]
+        ["risk.max_order_notional", "risk.max_position_notional", "risk.max_open_orders", "risk.max_orders_per_second"]
     );
     assert_eq!(
         keys(read(&format!("{SOUND}{FULL_RISK}"), &[("MODE", "LIVE"), ("LASTORDERS_INSTANCE", "a1b2")])),

@@ -1,16 +1,29 @@
 //! `[[venue]]`, and the one-venue configuration of `VENUE` and `SYMBOLS`.
 
+use std::collections::BTreeMap;
+
+use super::address::{Purpose, checked};
 use super::nearest::did_you_mean;
 use super::reader::Section;
 use super::refusal::Refusal;
 use super::{Names, defaults, symbol};
 use crate::cli::environment::Env;
 use crate::domain::ids::Symbol;
-use crate::domain::settings::{Connection, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
+use crate::domain::settings::{Connection, Environment, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
 
 const VENUES_MAX: usize = 32;
 const SYMBOLS_MAX: usize = 200;
-const KINDS_NOW: &str = "This version trades on `sim`, the built-in market, only; real exchanges are not built yet.";
+/// The kinds of venue this version can trade on.
+const BUILT: [VenueKind; 2] = [VenueKind::Sim, VenueKind::Bybit];
+const NOT_BUILT: &str = "This exchange is not built yet.";
+const KINDS_NOW: &str = "This version trades on `bybit`, and on `sim`, the built-in market.";
+/// What the built-in market has no use for.
+const REAL_ONLY: [&str; 4] = ["environment", "rest_url", "ws_public_url", "ws_private_url"];
+
+/// Whether this version can trade there.
+pub(crate) fn is_built(kind: VenueKind) -> bool {
+    BUILT.contains(&kind)
+}
 
 /// The venues of a file. A venue that is not sound is left out after its refusal; its name stays known.
 pub(super) fn of_file(root: &Section<'_>, mode: Mode, names: &mut Names) -> Vec<VenueSettings> {
@@ -51,7 +64,7 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
         _ => {}
     }
     let exclusive_account = section.flag("exclusive_account").unwrap_or(false);
-    let environment = section.choice("environment", &[("mainnet", ()), ("testnet", ()), ("demo", ())]);
+    let connection = connection(section);
     let sim_section = section.table("sim");
     let sim = sim(&sim_section);
     if let (Some(name), Some(symbols)) = (&name, &symbols) {
@@ -59,26 +72,114 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
     }
     let (name, kind, symbols) = (name?, kind?, symbols?);
     if kind == VenueKind::Sim {
-        if environment.is_some() {
-            section.refuse("environment", None, "The built-in market has no such thing.", "Take this key out.");
+        for key in REAL_ONLY.into_iter().filter(|key| section.has(key)) {
+            section.refuse(key, None, "The built-in market has no such thing.", "Take this key out.");
         }
         if let Some(refusal) = refuse_invented(mode) {
             section.refuse("kind", Some("\"sim\""), refusal.0, refusal.1);
         }
     } else {
-        section.refuse("kind", Some(&format!("\"{}\"", kind.word())), "This exchange is not built yet.", KINDS_NOW);
+        if !is_built(kind) {
+            section.refuse("kind", Some(&format!("\"{}\"", kind.word())), NOT_BUILT, KINDS_NOW);
+        }
         if sim_section.is_there() {
             section.refuse("sim", None, "Only `sim` has these settings.", "Take this table out.");
         }
     }
-    Some(VenueSettings { name, kind, symbols, exclusive_account, connection: Connection::default(), sim })
+    for symbol in &symbols {
+        if let Some(problem) = not_traded(kind, symbol) {
+            section.refuse("symbols", Some(&format!("\"{symbol}\"")), &problem, "Take it out of the list.");
+        }
+    }
+    Some(VenueSettings { name, kind, symbols, exclusive_account, connection, sim })
+}
+
+/// Where the file says the venue is reached.
+fn connection(section: &Section<'_>) -> Connection {
+    let words = [Environment::Mainnet, Environment::Testnet, Environment::Demo].map(|world| (world.word(), world));
+    let environment = section.choice("environment", &words).unwrap_or_default();
+    let address = |key, purpose| {
+        let text = section.text(key)?;
+        match checked(&text, purpose) {
+            Ok(address) => Some(address),
+            Err(bad) => {
+                let shown = format!("\"{text}\"");
+                section.refuse(key, Some(shown.as_str()).filter(|_| !bad.is_private), bad.problem, bad.allowed);
+                None
+            }
+        }
+    };
+    Connection {
+        environment,
+        rest_url: address("rest_url", Purpose::Rest),
+        ws_public_url: address("ws_public_url", Purpose::Stream),
+        ws_private_url: address("ws_private_url", Purpose::Stream),
+    }
+}
+
+/// Addresses of the environment go before those of the file.
+pub(super) fn take_addresses(
+    venues: &mut [VenueSettings],
+    env: &Env,
+    refusals: &mut Vec<Refusal>,
+    origins: &mut BTreeMap<String, String>,
+) {
+    let mut bad_names = Vec::new();
+    for venue in venues.iter_mut().filter(|venue| venue.kind != VenueKind::Sim) {
+        for (rest, key, purpose) in [
+            ("REST_URL", "rest_url", Purpose::Rest),
+            ("WS_PUBLIC_URL", "ws_public_url", Purpose::Stream),
+            ("WS_PRIVATE_URL", "ws_private_url", Purpose::Stream),
+        ] {
+            let Some((name, text)) = env.address(venue.kind, rest) else {
+                continue;
+            };
+            match checked(text, purpose) {
+                Ok(address) => {
+                    let connection = &mut venue.connection;
+                    let place = match key {
+                        "rest_url" => &mut connection.rest_url,
+                        "ws_public_url" => &mut connection.ws_public_url,
+                        _ => &mut connection.ws_private_url,
+                    };
+                    *place = Some(address);
+                    origins.insert(format!("venue[{}].{key}", venue.name), name);
+                }
+                // One variable speaks for every venue of its kind, and is refused once.
+                Err(_) if bad_names.contains(&name) => {}
+                Err(bad) => {
+                    let mut refusal = Refusal::of_variable(&name, text, bad.problem, bad.allowed);
+                    refusal.value = refusal.value.filter(|_| !bad.is_private);
+                    refusals.push(refusal);
+                    bad_names.push(name);
+                }
+            }
+        }
+    }
+}
+
+/// Why a venue cannot have this symbol, as far as its form tells. The venue's own list decides later.
+fn not_traded(kind: VenueKind, symbol: &Symbol) -> Option<String> {
+    if !symbol.is_perpetual() {
+        return None;
+    }
+    match kind {
+        VenueKind::Sim => None,
+        VenueKind::Bybit => {
+            let quote = symbol.as_str().split('-').nth(1).unwrap_or_default();
+            let is_linear = ["USDT", "USDC"].contains(&quote);
+            (!is_linear)
+                .then(|| format!("A linear perpetual of bybit is quoted in USDT or USDC, and {quote} is neither."))
+        }
+        VenueKind::Coinbase | VenueKind::Binance | VenueKind::BinanceUs | VenueKind::Kraken => {
+            Some(format!("{} has spot pairs only here.", kind.word()))
+        }
+    }
 }
 
 fn refuse_invented(mode: Mode) -> Option<(&'static str, &'static str)> {
-    (mode == Mode::Live).then_some((
-        "LIVE needs a real exchange, and this market is invented.",
-        "Real exchanges are not built yet; use MODE=PAPER.",
-    ))
+    (mode == Mode::Live)
+        .then_some(("LIVE needs a real exchange, and this market is invented.", "Use `bybit`, or MODE=PAPER."))
 }
 
 fn sim(section: &Section<'_>) -> SimSettings {
@@ -127,9 +228,10 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
     let kind = match env.get("VENUE") {
         None => VenueKind::Sim,
         Some(word) => match VenueKind::ALL.iter().find(|kind| kind.word() == word) {
-            Some(VenueKind::Sim) => VenueKind::Sim,
             Some(kind) => {
-                refusals.push(Refusal::of_variable("VENUE", word, "This exchange is not built yet.", KINDS_NOW));
+                if !is_built(*kind) {
+                    refusals.push(Refusal::of_variable("VENUE", word, NOT_BUILT, KINDS_NOW));
+                }
                 *kind
             }
             None => {
@@ -151,7 +253,12 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
                 let mend = "Name each symbol once.";
                 refusals.push(Refusal::of_variable("SYMBOLS", listed, &format!("`{text}` is listed twice."), mend));
             }
-            Ok(symbol) => symbols.push(symbol),
+            Ok(symbol) => match not_traded(kind, &symbol) {
+                None => symbols.push(symbol),
+                Some(problem) => {
+                    refusals.push(Refusal::of_variable("SYMBOLS", listed, &problem, "Take it out of the list."));
+                }
+            },
             Err(allowed) => {
                 let problem = format!("`{text}` is not a symbol in our form.");
                 let allowed = format!("{allowed} Several are separated by commas.");
