@@ -67,6 +67,7 @@ pub fn open(opening: &Opening<'_>) -> Result<Account, Vec<String>> {
     let streams = streams::streams(&streams::Sockets {
         venue: opening.venue,
         symbols: &symbols,
+        configured: &settings.symbols,
         key: opening.key.as_ref(),
         exclusive_account: settings.exclusive_account,
         public_url: &|category| hosts.public(category),
