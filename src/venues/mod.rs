@@ -10,6 +10,7 @@
 //! not understood is `Unknown` for anything that changes orders. No text of a venue can panic a codec.
 //! Never does: I/O, clocks, chance; decide what to do about an answer.
 
+pub mod book;
 pub mod bybit;
 pub mod json;
 pub mod wire;
@@ -135,7 +136,7 @@ pub trait Codec: Send + Sync {
 }
 
 /// What a stream codec wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum StreamOut {
     /// Send this text frame.
     Send(String),
@@ -153,6 +154,22 @@ pub enum StreamOut {
     Market(Box<MarketNews>),
     /// For the log, at debug level.
     Remark(String),
+}
+
+impl std::fmt::Debug for StreamOut {
+    /// Without the text of frames to send: one of them is the login.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StreamOut::Send(_) => out.write_str("Send(..)"),
+            StreamOut::Up => out.write_str("Up"),
+            StreamOut::Broken(why) => out.debug_tuple("Broken").field(why).finish(),
+            StreamOut::Order(row) => out.debug_tuple("Order").field(row).finish(),
+            StreamOut::Fill(row) => out.debug_tuple("Fill").field(row).finish(),
+            StreamOut::Quote(quote) => out.debug_tuple("Quote").field(quote).finish(),
+            StreamOut::Market(news) => out.debug_tuple("Market").field(news).finish(),
+            StreamOut::Remark(words) => out.debug_tuple("Remark").field(words).finish(),
+        }
+    }
 }
 
 /// One socket: what to send when it opens, what its frames mean, when it has gone silent. Lives as long as the venue;
