@@ -164,15 +164,13 @@ fn not_traded(kind: VenueKind, symbol: &Symbol) -> Option<String> {
         return None;
     }
     match kind {
-        VenueKind::Sim => None,
+        // Of an exchange that is not built enough has been said.
+        VenueKind::Sim | VenueKind::Coinbase | VenueKind::Binance | VenueKind::BinanceUs | VenueKind::Kraken => None,
         VenueKind::Bybit => {
             let quote = symbol.as_str().split('-').nth(1).unwrap_or_default();
             let is_linear = ["USDT", "USDC"].contains(&quote);
             (!is_linear)
                 .then(|| format!("A linear perpetual of bybit is quoted in USDT or USDC, and {quote} is neither."))
-        }
-        VenueKind::Coinbase | VenueKind::Binance | VenueKind::BinanceUs | VenueKind::Kraken => {
-            Some(format!("{} has spot pairs only here.", kind.word()))
         }
     }
 }
