@@ -617,6 +617,7 @@ fn report(complete: bool, exit_code: u8) -> Report {
             missing: Vec::new(),
         },
         dead_man_switch: "none".to_owned(),
+        external_entries: 0,
         pending_jobs: Vec::new(),
         tasks: TaskReport::default(),
         positions: vec![PositionReport {

@@ -35,6 +35,7 @@ struct Desk {
     market: Market,
     exposure: Exposure,
     position: Decimal,
+    is_covered: bool,
     at: Stamp,
 }
 
@@ -49,16 +50,19 @@ impl Desk {
             market,
             exposure: Exposure::default(),
             position: Decimal::ZERO,
+            is_covered: false,
             at: Stamp::default(),
         }
     }
 
     fn check(&mut self, terms: OrderTerms) -> Result<Checked, RiskRefusal> {
+        let is_covered = self.is_covered;
         let view = GateView {
             catalogue: &self.catalogue,
             market: &self.market,
             exposure: &self.exposure,
             position: self.position,
+            is_covered: &|_| is_covered,
         };
         self.gate.check(self.at, terms, &view)
     }

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::secret::Secret;
-use crate::domain::time::Boot;
+use crate::domain::time::{Boot, Wall};
 use crate::venues::StreamOut;
 use crate::venues::json::{self, Fields, Misread};
 
@@ -145,9 +145,9 @@ impl Conversation {
     }
 
     /// Sends the login. Its arguments are kept nowhere.
-    pub(super) fn log_in(&mut self, at: Boot, key: &str, expires_ms: i64, signature: &str, out: &mut Vec<StreamOut>) {
+    pub(super) fn log_in(&mut self, at: Boot, key: &str, expires: Wall, signature: &str, out: &mut Vec<StreamOut>) {
         let id = self.remember(at, Verb::Auth, &[], Weight::Needed);
-        let args = json!([key, expires_ms, signature]);
+        let args = json!([key, expires.millis(), signature]);
         out.push(StreamOut::Send(json!({"req_id": id, "op": Verb::Auth.word(), "args": args}).to_string()));
     }
 

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ring::hmac;
 use serde_json::Value;
 
 use super::super::rows::{self, Reading};
+use super::super::sign;
 use super::super::symbols::Symbols;
 use super::conversation::{Asked, Conversation, Heard, Verb, Weight};
 use crate::domain::ids::VenueOrderId;
@@ -164,9 +164,9 @@ impl StreamCodec for PrivateStream {
         self.talk.begin(at);
         (self.subscribed, self.up) = (false, false);
         self.memory = Memory::default();
-        let expires_ms = signing.now.plus_millis(LOGIN_VALID_MS).millis();
-        let signature = login_signature(self.key.secret.expose(), expires_ms);
-        self.talk.log_in(at, self.key.key.expose(), expires_ms, &signature, out);
+        let expires = signing.now.plus_millis(LOGIN_VALID_MS);
+        let signature = sign::login(&self.key.secret, expires);
+        self.talk.log_in(at, self.key.key.expose(), expires, &signature, out);
     }
 
     fn frame(&mut self, at: Boot, text: &str, out: &mut Vec<StreamOut>) {
@@ -199,13 +199,6 @@ impl StreamCodec for PrivateStream {
     fn ping(&mut self, at: Boot, out: &mut Vec<StreamOut>) {
         self.talk.ping(at, out);
     }
-}
-
-/// What a login is signed with: hex of HMAC-SHA256 over a fixed text and the time it expires.
-fn login_signature(secret: &str, expires_ms: i64) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("GET/realtime{expires_ms}").as_bytes());
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn no_switch(asked: &Asked, words: &str) -> StreamOut {

@@ -58,6 +58,8 @@ struct Watched {
     pulse_at: Boot,
     book: Book,
     book_asked_at: Boot,
+    /// Since when depth 1 has moved and the deeper book has not said a word.
+    moved_alone_at: Option<Boot>,
     renewed_at: Option<Boot>,
     gap_told: bool,
     quoted: Option<Best>,
@@ -73,6 +75,7 @@ impl Watched {
             pulse_at: at,
             book: Book::new(DEPTH),
             book_asked_at: at,
+            moved_alone_at: None,
             renewed_at: None,
             gap_told: false,
             quoted: None,
@@ -151,6 +154,7 @@ impl PublicStream {
 
     fn top(&mut self, at: Boot, place: usize, frame: &Value, out: &mut Vec<StreamOut>) -> Result<(), Misread> {
         let known = &mut self.watched[place];
+        let before = known.top.is_fed().then(|| known.top.best());
         let read = update(frame, &known.name).and_then(|(whole, update)| {
             let taken = if whole { known.top.snapshot(&update) } else { known.top.delta(&update).map(|_| ()) };
             taken.map_err(|fault| Misread(fault.to_string()))?;
@@ -165,6 +169,9 @@ impl PublicStream {
             }
         }
         known.pulse_at = at;
+        if before.is_some_and(|before| before != known.top.best()) {
+            known.moved_alone_at = known.moved_alone_at.or(Some(at));
+        }
         if let Some(best) = known.best() {
             self.quote(place, best, out);
         }
@@ -195,6 +202,7 @@ impl PublicStream {
             Ok((_, update)) if began_anew(&update, &known.top) => known.top.doubt(),
             Ok(_) => {}
         }
+        known.moved_alone_at = None;
         let depth = known.book.top(DEPTH_SHOWN);
         let best = known.best().filter(|best| known.quoted != Some(*best));
         out.push(StreamOut::Market(Box::new(MarketNews { depth: Some(depth), ..self.no_news(place) })));
@@ -213,6 +221,7 @@ impl PublicStream {
             return self.broken(format!("{topic} is broken again: {why}"), out);
         }
         (known.renewed_at, known.book_asked_at, known.gap_told) = (Some(at), at, false);
+        known.moved_alone_at = None;
         out.push(StreamOut::Remark(format!("{topic} is broken ({why}) and asked for anew")));
         let topics = [topic];
         self.talk.ask(at, Verb::Unsubscribe, &topics, Weight::Needed, out);
@@ -287,7 +296,12 @@ impl PublicStream {
                 let Watched { symbol, name, .. } = known;
                 return Some(format!("no prices of {symbol} for {patience} s (orderbook.1.{name} comes every 3 s)"));
             }
-            let waits = !known.book.is_fed() && late(known.book_asked_at);
+            let waits = if known.book.is_fed() {
+                // Whatever moves the best price is in the deeper book a moment later.
+                known.moved_alone_at.is_some_and(late)
+            } else {
+                late(known.book_asked_at)
+            };
             waits.then(|| format!("no book of {} for {patience} s (orderbook.{DEPTH}.{})", known.symbol, known.name))
         })
     }
