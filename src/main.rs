@@ -5,12 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lastorders::cli::commands::doctor::Ask;
+use lastorders::cli::commands::doctor::open;
 use lastorders::cli::environment::Env;
 use lastorders::cli::main_with;
 use lastorders::cli::secrets::{Keys, Vault};
-use lastorders::domain::secret::ApiKey;
-use lastorders::domain::settings::{Settings, VenueSettings};
+use lastorders::domain::settings::Settings;
 use lastorders::runtime::gate::Gate;
 use lastorders::runtime::signals::StopSignals;
 use lastorders::runtime::trader::{self, Launch};
@@ -24,11 +23,6 @@ fn main() -> ExitCode {
     let env = Env::of_process();
     let launcher = |settings, keys| launch(settings, keys, &env, signals.take());
     ExitCode::from(main_with(std::env::args_os(), &env, Vault::of_process(), &launcher, &open))
-}
-
-/// A way to ask a venue, for `doctor`.
-fn open(venue: &VenueSettings, _key: Option<&ApiKey>) -> Result<Box<dyn Ask>, String> {
-    Err(format!("{} cannot be reached yet", venue.kind.word()))
 }
 
 fn register() -> std::io::Result<(Gate, StopSignals)> {

@@ -12,7 +12,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub use self::ask::{Ask, Line, Open};
+pub use self::ask::{Ask, Open, open};
 use self::findings::Findings;
 use self::venue::Case;
 use self::watch::{Cover, who_cancels};

@@ -222,7 +222,7 @@ environment = "demo"
 symbols = ["BTC-USDT", "ETH-USDC-PERP"]
 exclusive_account = true
 rest_url = "http://127.0.0.1:8301/"
-ws_public_url = "wss://stream.bybit.com/v5/public/linear"
+ws_public_url = "ws://127.0.0.1:8301/v5/public/linear"
 [[venue]]
 name = "other"
 kind = "bybit"
@@ -235,10 +235,11 @@ fn a_real_venue_has_its_world_and_its_addresses_and_the_environment_goes_before_
     assert_eq!((first.kind, first.exclusive_account), (VenueKind::Bybit, true));
     assert_eq!(first.connection.environment, Environment::Demo);
     assert_eq!(first.connection.rest_url.as_deref(), Some("http://127.0.0.1:8301"));
-    assert_eq!(first.connection.ws_public_url.as_deref(), Some("wss://stream.bybit.com/v5/public/linear"));
+    assert_eq!(first.connection.ws_public_url.as_deref(), Some("ws://127.0.0.1:8301/v5/public/linear"));
     assert_eq!(first.connection.ws_private_url, None);
 
-    let pairs = [("BYBIT_REST_URL", "https://api.bybit.nl"), ("KRAKEN_REST_URL", "https://k")];
+    let (public, regional) = ("wss://stream.bybit.nl/v5/public/spot", "https://api.bybit.nl");
+    let pairs = [("BYBIT_REST_URL", regional), ("BYBIT_WS_PUBLIC_URL", public), ("KRAKEN_REST_URL", "https://k")];
     let loaded = read(REAL, &pairs).unwrap();
     for venue in &loaded.settings.venues {
         assert_eq!(venue.connection.rest_url.as_deref(), Some("https://api.bybit.nl"));
@@ -249,6 +250,27 @@ fn a_real_venue_has_its_world_and_its_addresses_and_the_environment_goes_before_
         read(REAL, &[("BYBIT_REST_URL", "http://192.0.2.1"), ("BYBIT_WS_PUBLIC_URL", "ws://a")]).unwrap_err();
     let names: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
     assert_eq!(names, ["BYBIT_REST_URL", "BYBIT_WS_PUBLIC_URL"], "each once, though two venues use it");
+}
+
+#[test]
+fn what_the_venue_itself_refuses_is_told_with_everything_else() {
+    let inverse = REAL.replace("BTC-USDT\", \"ETH-USDC-PERP", "BTC-USD-PERP\", \"ETH-EUR-PERP");
+    let file = format!("{inverse}[shutdown]\ncancel_timeout_s = 1\n");
+    let refusals = read(&file, &[]).unwrap_err();
+    let keys: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
+    assert_eq!(keys, ["venue[main]", "venue[main]", "shutdown.cancel_timeout_s"]);
+    assert!(refusals[0].problem.contains("BTC-USD-PERP") && refusals[1].problem.contains("ETH-EUR-PERP"));
+    assert_eq!(refusals[0].source, NAME);
+    // One foot here and one at the real venue.
+    let refusals = read_no_file(&[("VENUE", "bybit"), ("BYBIT_REST_URL", "http://127.0.0.1:1")]).unwrap_err();
+    assert_eq!((refusals[0].source.as_str(), refusals[0].key.as_str()), ("environment", "venue[bybit]"));
+    assert!(refusals[0].problem.contains("all lead to this machine"), "{refusals:?}");
+    // With a key the account's stream counts too; without one there is none.
+    let public = ("BYBIT_WS_PUBLIC_URL", "ws://127.0.0.1:1/v5/public/spot");
+    let two = [("VENUE", "bybit"), ("BYBIT_REST_URL", "http://127.0.0.1:1"), public];
+    assert!(read_no_file(&two).is_ok());
+    let live: Vec<(&str, &str)> = two.into_iter().chain([("MODE", "LIVE")]).collect();
+    assert!(read_no_file(&live).unwrap_err().iter().any(|refusal| refusal.key == "venue[bybit]"));
 }
 
 #[test]

@@ -2,18 +2,13 @@
 //!
 //! Never does: create, cancel, or touch a switch. Only calls that look are passed on.
 
-use std::time::Duration;
-
 use crate::domain::ids::VenueId;
-use crate::domain::request::{Answered, Call, Request, RequestId};
+use crate::domain::request::{Answered, Call};
 use crate::domain::secret::ApiKey;
 use crate::domain::settings::VenueSettings;
 use crate::domain::time::Stamp;
 use crate::runtime::clock::Clock;
-use crate::runtime::workers::Transport;
-
-/// Whole time for one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::runtime::live::{LiveVenue, Probe};
 
 /// A venue that can be asked.
 pub trait Ask {
@@ -27,27 +22,25 @@ pub trait Ask {
 /// Makes a way to ask a venue, with its key where there is one; else why not.
 pub type Open<'o> = dyn Fn(&VenueSettings, Option<&ApiKey>) -> Result<Box<dyn Ask>, String> + 'o;
 
-/// A way to a venue as the workers have it.
-pub struct Line<T> {
-    transport: T,
-    last: u64,
+/// A way to the real venue, over the same codec and the same sockets as a run.
+struct Line {
+    probe: Probe,
+    /// Looks names up while it lives.
+    _venue: LiveVenue,
 }
 
-impl<T: Transport> Line<T> {
-    /// Over this.
-    pub fn new(transport: T) -> Line<T> {
-        Line { transport, last: 0 }
-    }
+/// Makes a way to the real venue. Nothing is sent yet.
+pub fn open(settings: &VenueSettings, key: Option<&ApiKey>) -> Result<Box<dyn Ask>, String> {
+    let venue = LiveVenue::open(VenueId(0), settings, key.cloned(), &[]).map_err(|error| error.to_string())?;
+    Ok(Box::new(Line { probe: venue.probe()?, _venue: venue }))
 }
 
-impl<T: Transport> Ask for Line<T> {
+impl Ask for Line {
     fn ask(&mut self, call: &Call) -> Answered {
-        if !only_looks(call) {
-            return Answered::NotSent(format!("doctor never sends {}", call.word()));
+        match only_looks(call) {
+            true => self.probe.call(call.clone()),
+            false => Answered::NotSent(format!("doctor never sends {}", call.word())),
         }
-        self.last += 1;
-        let not_after = Clock.boot().after(PATIENCE);
-        self.transport.call(&Request { id: RequestId(self.last), venue: VenueId(0), call: call.clone(), not_after })
     }
 
     fn now(&self) -> Stamp {
@@ -74,27 +67,36 @@ fn only_looks(call: &Call) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::ids::Symbol;
     use crate::domain::request::Scope;
-
-    struct Never;
-
-    impl Transport for Never {
-        fn call(&mut self, request: &Request) -> Answered {
-            panic!("{} was passed on", request.call.word())
-        }
-    }
+    use crate::domain::settings::{Connection, SimSettings, VenueKind};
 
     #[test]
-    fn nothing_that_changes_anything_is_passed_on() {
-        let mut line = Line::new(Never);
+    fn nothing_that_changes_anything_is_sent() {
+        let here = Some("http://127.0.0.1:1".to_owned());
+        let socket = Some("ws://127.0.0.1:1/v5/public/spot".to_owned());
+        let settings = VenueSettings {
+            name: "main".to_owned(),
+            kind: VenueKind::Bybit,
+            symbols: vec![Symbol::new("BTC-USDT")],
+            exclusive_account: true,
+            connection: Connection { rest_url: here, ws_public_url: socket, ..Connection::default() },
+            sim: SimSettings::default(),
+        };
+        let mut line = open(&settings, None).unwrap();
         for call in [
             Call::CancelBatch(Vec::new()),
             Call::CancelAll(Scope("all".to_owned())),
             Call::SetSwitch(None),
             Call::SetSwitch(Some(Duration::from_secs(10))),
         ] {
-            assert!(matches!(line.ask(&call), Answered::NotSent(_)), "{}", call.word());
+            let word = call.word();
+            assert_eq!(line.ask(&call), Answered::NotSent(format!("doctor never sends {word}")));
         }
+        // Nobody listens there.
+        assert!(matches!(line.ask(&Call::Time), Answered::NotSent(why) if !why.contains("never sends")));
     }
 }
