@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use lastorders::cli::commands::doctor::open;
 use lastorders::cli::environment::Env;
 use lastorders::cli::main_with;
 use lastorders::cli::secrets::{Keys, Vault};
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let signals = Cell::new(trades.then(register));
     let env = Env::of_process();
     let launcher = |settings, keys| launch(settings, keys, &env, signals.take());
-    ExitCode::from(main_with(std::env::args_os(), &env, Vault::of_process(), &launcher))
+    ExitCode::from(main_with(std::env::args_os(), &env, Vault::of_process(), &launcher, &open))
 }
 
 fn register() -> std::io::Result<(Gate, StopSignals)> {

@@ -219,6 +219,48 @@ mod tests {
         let plain = banner(&settings, false);
         assert!(plain.contains("R E A L   M O N E Y") && !plain.contains("INVENTED") && !plain.contains('\x1b'));
         assert!(banner(&settings, true).contains(RED));
+        for part in [
+            "mainnet: REAL MONEY",
+            "a day's loss 50",
+            "60 open orders",
+            "NO LIMIT",
+            "may own up to",
+            "cancels a second",
+        ] {
+            assert!(plain.contains(part), "{part} is missing in:\n{plain}");
+        }
+    }
+
+    #[test]
+    fn live_says_which_money_and_which_address() {
+        let mut settings = settings();
+        settings.mode = Mode::Live;
+        let venue = &mut settings.venues[0];
+        venue.kind = VenueKind::Bybit;
+        venue.exclusive_account = true;
+        venue.connection.environment = Environment::Demo;
+        let text = banner(&settings, false);
+        assert!(
+            text.contains("P L A Y   M O N E Y") && text.contains("demo: real orders, the venue's play money"),
+            "{text}"
+        );
+        assert!(text.contains("ALL orders of the account"), "{text}");
+        let connection = &mut settings.venues[0].connection;
+        connection.environment = Environment::Mainnet;
+        connection.rest_url = Some("http://127.0.0.1:8301".to_owned());
+        let text = banner(&settings, false);
+        assert!(text.contains("R E A L   M O N E Y"), "what stands behind an address nobody knows: {text}");
+        assert!(text.contains("AN ADDRESS OF THIS MACHINE"), "{text}");
+        assert!(text.contains("requests at http://127.0.0.1:8301 (this machine)"), "{text}");
+    }
+
+    #[test]
+    fn paper_on_live_data_says_what_is_real_and_what_is_not() {
+        let mut settings = settings();
+        settings.venues[0].kind = VenueKind::Bybit;
+        let text = banner(&settings, false);
+        assert!(text.contains("The market is REAL and the fills are INVENTED"), "{text}");
+        assert!(!text.contains("random process") && text.contains("no order leaves"), "{text}");
     }
 
     #[test]

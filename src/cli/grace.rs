@@ -1,9 +1,11 @@
 //! Two sums an operator needs: how long a stop may take, and how many orders we may own.
 
+use crate::domain::ids::VenueId;
 use crate::domain::instrument::VenueTraits;
 use crate::domain::settings::{Mode, Settings, ShutdownSettings, VenueKind, VenueSettings};
 use crate::engine::risk;
 use crate::runtime::paper::traits_of;
+use crate::venues::{self, Opening};
 
 /// Seconds a supervisor gives on top of our own deadline: for the process to be reaped, and for a disk that is slow.
 const SUPERVISOR_MARGIN_S: u32 = 5;
@@ -28,8 +30,10 @@ pub fn traits(settings: &Settings, venue: &VenueSettings) -> VenueTraits {
     }
 }
 
-fn real_traits(_venue: &VenueSettings) -> VenueTraits {
-    VenueTraits { cancels_per_second: 10, cancel_burst: 10, open_orders_max: 500, ..VenueTraits::default() }
+fn real_traits(venue: &VenueSettings) -> VenueTraits {
+    let opened = venues::open(&Opening { venue: VenueId(0), settings: venue, key: None, also: &[] });
+    // What cannot be opened is refused with the rest of the configuration; until then it promises nothing.
+    opened.map_or_else(|_| VenueTraits::default(), |account| account.traits)
 }
 
 /// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.

@@ -23,6 +23,7 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use self::args::{Arguments, Command};
+use self::commands::doctor::{Looking, Open};
 use self::commands::run::Starter;
 use self::config::refusal::{Refusal, told};
 use self::console::Console;
@@ -44,18 +45,19 @@ pub mod exit {
     pub const RESTART: u8 = 75;
 }
 
-/// The whole program: what it was called with, its environment, where secrets lie, and the function that trades. Gives
-/// the exit code.
+/// The whole program: what it was called with, its environment, where secrets lie, the function that trades, and a way
+/// to ask a venue. Gives the exit code.
 pub fn main_with(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
     vault: Vault<'_>,
     launcher: &dyn Fn(Settings, Keys) -> u8,
+    open: &Open<'_>,
 ) -> u8 {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut console = Console::new(&mut out, &mut err).with_colours_of_this_process(env);
     let args: Vec<OsString> = args.into_iter().collect();
-    let starter = Starter { launcher, again: &|| commands::run::begin_again(&args) };
+    let starter = Starter { launcher, again: &|| commands::run::begin_again(&args), open };
     dispatch(&args, (env, vault), &starter, &mut console)
 }
 
@@ -78,7 +80,10 @@ pub fn dispatch(
         Command::Run { no_guard } => commands::run::run(&given, *no_guard, starter, console),
         Command::Trade => commands::run::run(&given, true, starter, console),
         Command::Config => commands::config::config(&given, console),
-        Command::Doctor { offline } => commands::doctor::doctor(&given, *offline, console),
+        Command::Doctor { offline } => {
+            let looking = Looking { is_offline: *offline, open: starter.open };
+            commands::doctor::doctor(&given, &looking, console)
+        }
         Command::Init => commands::init::init(global.config.as_deref(), console),
         Command::Completions { shell } => commands::completions::completions(*shell, console),
         command => match &place {

@@ -16,6 +16,9 @@ use super::secrets::{self, Found, Keys, Vault};
 use super::state_dir;
 use crate::domain::settings::{Mode, Settings, VenueKind};
 
+/// The source of refusals of the state directory.
+pub const STATE_DIRECTORY: &str = "state directory";
+
 /// What a command was given.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'g> {
@@ -117,7 +120,7 @@ fn too_many_to_cancel(settings: &Settings) -> Option<Refusal> {
 /// Why LIVE's state cannot lie there.
 fn unfit(path: &Path) -> Option<Refusal> {
     let refuse = |problem: String, allowed: String| {
-        Some(Refusal { source: "state directory".to_owned(), line: 0, key: shown(path), value: None, problem, allowed })
+        Some(Refusal { source: STATE_DIRECTORY.to_owned(), line: 0, key: shown(path), value: None, problem, allowed })
     };
     let elsewhere = "Give it to this user (chown), or name another with LASTORDERS_STATE_DIR.";
     match std::fs::metadata(path) {

@@ -19,6 +19,7 @@ use super::config::Account;
 use super::config::refusal::Refusal;
 use super::environment::prefix;
 use crate::domain::secret::{ApiKey, Secret};
+use crate::domain::settings::VenueKind;
 
 /// Keys by the venue's name.
 pub type Keys = BTreeMap<String, ApiKey>;
@@ -71,6 +72,8 @@ impl std::fmt::Debug for Vault<'_> {
 pub struct Found {
     /// The venue's name.
     pub venue: String,
+    /// Which exchange.
+    pub kind: VenueKind,
     /// Its key, where nothing is wrong with it.
     pub key: Option<ApiKey>,
     /// Where key and secret came from, for `doctor`: no value is in here.
@@ -119,7 +122,7 @@ fn look_for_one((venue, kind): &Account, vault: Vault<'_>) -> Found {
         .any(|word| vault.has(&format!("{own}_{word}")) || vault.has(&format!("{own}_{word}_FILE")));
     // A key and a secret from two places would not fit each other, so one place gives both.
     let prefix = if is_own { own.as_str() } else { prefix(*kind) };
-    let mut found = Found { venue: venue.clone(), key: None, sources: Vec::new(), refusals: Vec::new() };
+    let mut found = Found { venue: venue.clone(), kind: *kind, key: None, sources: Vec::new(), refusals: Vec::new() };
     let halves = [KEY, SECRET].map(|word| {
         let name = format!("{prefix}_{word}");
         match half(&name, vault) {
@@ -317,7 +320,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::domain::settings::VenueKind;
 
     const CANARY_KEY: &str = "canary-key-51d07c2e";
     const CANARY_SECRET: &str = "canary-secret-9e04";

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use crate::cli::banner::banner;
+use crate::cli::commands::doctor::Open;
 use crate::cli::console::Console;
 use crate::cli::ready::{self, Given, Ready};
 use crate::cli::secrets::Keys;
@@ -21,6 +22,8 @@ pub struct Starter<'s> {
     pub launcher: &'s dyn Fn(Settings, Keys) -> u8,
     /// Begins this process again from the start; comes back only when that failed.
     pub again: &'s dyn Fn() -> std::io::Error,
+    /// Makes a way to ask a venue, for `doctor`.
+    pub open: &'s Open<'s>,
 }
 
 /// Runs the trader; `ends_on_restart` hands a wanted restart to the caller.

@@ -24,7 +24,6 @@ const ONE_MISTAKE: &[Case] = &[
     ("kind = \"sim\"", "kind = \"bybit\"\nws_private_url = \"https://a\"", 5, "venue[main].ws_private_url", Some("\"https://a\""), &["wss://HOST"]),
     ("kind = \"sim\"", "kind = \"bybit\"\nws_private_url = 7", 5, "venue[main].ws_private_url", Some("7"), &["not a text"]),
     ("kind = \"sim\"", "kind = \"bybit\"\nsim.seed = 3", 5, "venue[main].sim", None, &["Only `sim`"]),
-    ("kind = \"sim\"\nsymbols = [", "kind = \"bybit\"\nsymbols = [\"BTC-USD-PERP\", ", 5, "venue[main].symbols", Some("\"BTC-USD-PERP\""), &["USDT or USDC", "Take it out"]),
     ("kind = \"sim\"", "kind = \"sim\"\nrest_url = \"http://127.0.0.1:1\"", 5, "venue[main].rest_url", None, &["Take this key out"]),
     ("kind = \"sim\"", "kind = \"sim\"\nws_public_url = \"ws://127.0.0.1:1\"", 5, "venue[main].ws_public_url", None, &["Take this key out"]),
     ("kind = \"sim\"", "kind = \"sim\"\nws_private_url = \"ws://127.0.0.1:1\"", 5, "venue[main].ws_private_url", None, &["Take this key out"]),

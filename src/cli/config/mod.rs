@@ -21,7 +21,7 @@ mod strategies;
 mod tests;
 pub(crate) mod venues;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -174,7 +174,9 @@ fn draft(file: Option<(&Path, &str)>, place: &Result<Place, Box<Refusal>>, env: 
         (venue.into_iter().collect(), !root.has("strategy"))
     };
     let mut addresses = BTreeMap::new();
-    venues::take_addresses(&mut venues, env, &mut refusals, &mut addresses);
+    venues::take_addresses(&mut venues, env, (&mut refusals, &mut names.spoilt), &mut addresses);
+    let source = if root.has("venue") { name.as_str() } else { "environment" };
+    refusals.extend(venues::not_openable(&venues, mode, source, &names.spoilt));
     let is_real = |venue: &VenueSettings| venue.kind != VenueKind::Sim;
     let strategies = if is_demonstration {
         venues.iter().map(defaults::strategy).collect()
@@ -318,6 +320,8 @@ fn note_origins(env: &Env, origins: &mut BTreeMap<String, String>) {
 struct Names {
     taken: Vec<String>,
     symbols: BTreeMap<String, Vec<Symbol>>,
+    /// Venues with an address that was refused.
+    spoilt: BTreeSet<String>,
     incomplete: bool,
 }
 

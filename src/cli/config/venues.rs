@@ -1,6 +1,6 @@
 //! `[[venue]]`, and the one-venue configuration of `VENUE` and `SYMBOLS`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Purpose, checked};
 use super::nearest::did_you_mean;
@@ -8,8 +8,10 @@ use super::reader::Section;
 use super::refusal::Refusal;
 use super::{Names, defaults, symbol};
 use crate::cli::environment::Env;
-use crate::domain::ids::Symbol;
+use crate::domain::ids::{Symbol, VenueId};
+use crate::domain::secret::{ApiKey, Secret};
 use crate::domain::settings::{Connection, Environment, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
+use crate::venues::{self, Opening};
 
 const VENUES_MAX: usize = 32;
 const SYMBOLS_MAX: usize = 200;
@@ -64,7 +66,7 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
         _ => {}
     }
     let exclusive_account = section.flag("exclusive_account").unwrap_or(false);
-    let connection = connection(section);
+    let connection = connection(section, names, name.as_deref());
     let sim_section = section.table("sim");
     let sim = sim(&sim_section);
     if let (Some(name), Some(symbols)) = (&name, &symbols) {
@@ -86,25 +88,21 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
             section.refuse("sim", None, "Only `sim` has these settings.", "Take this table out.");
         }
     }
-    for symbol in &symbols {
-        if let Some(problem) = not_traded(kind, symbol) {
-            section.refuse("symbols", Some(&format!("\"{symbol}\"")), &problem, "Take it out of the list.");
-        }
-    }
     Some(VenueSettings { name, kind, symbols, exclusive_account, connection, sim })
 }
 
 /// Where the file says the venue is reached.
-fn connection(section: &Section<'_>) -> Connection {
+fn connection(section: &Section<'_>, names: &mut Names, name: Option<&str>) -> Connection {
     let words = [Environment::Mainnet, Environment::Testnet, Environment::Demo].map(|world| (world.word(), world));
     let environment = section.choice("environment", &words).unwrap_or_default();
-    let address = |key, purpose| {
+    let mut address = |key, purpose| {
         let text = section.text(key)?;
         match checked(&text, purpose) {
             Ok(address) => Some(address),
             Err(bad) => {
                 let shown = format!("\"{text}\"");
                 section.refuse(key, Some(shown.as_str()).filter(|_| !bad.is_private), bad.problem, bad.allowed);
+                names.spoilt.extend(name.map(str::to_owned));
                 None
             }
         }
@@ -121,7 +119,7 @@ fn connection(section: &Section<'_>) -> Connection {
 pub(super) fn take_addresses(
     venues: &mut [VenueSettings],
     env: &Env,
-    refusals: &mut Vec<Refusal>,
+    (refusals, spoilt): (&mut Vec<Refusal>, &mut BTreeSet<String>),
     origins: &mut BTreeMap<String, String>,
 ) {
     let mut bad_names = Vec::new();
@@ -145,9 +143,12 @@ pub(super) fn take_addresses(
                     *place = Some(address);
                     origins.insert(format!("venue[{}].{key}", venue.name), name);
                 }
-                // One variable speaks for every venue of its kind, and is refused once.
-                Err(_) if bad_names.contains(&name) => {}
                 Err(bad) => {
+                    spoilt.insert(venue.name.clone());
+                    // One variable speaks for every venue of its kind, and is refused once.
+                    if bad_names.contains(&name) {
+                        continue;
+                    }
                     let mut refusal = Refusal::of_variable(&name, text, bad.problem, bad.allowed);
                     refusal.value = refusal.value.filter(|_| !bad.is_private);
                     refusals.push(refusal);
@@ -158,23 +159,38 @@ pub(super) fn take_addresses(
     }
 }
 
-/// Why a venue cannot have this symbol, as far as its form tells. The venue's own list decides later.
-fn not_traded(kind: VenueKind, symbol: &Symbol) -> Option<String> {
-    if !symbol.is_perpetual() {
-        return None;
-    }
-    match kind {
-        VenueKind::Sim => None,
-        VenueKind::Bybit => {
-            let quote = symbol.as_str().split('-').nth(1).unwrap_or_default();
-            let is_linear = ["USDT", "USDC"].contains(&quote);
-            (!is_linear)
-                .then(|| format!("A linear perpetual of bybit is quoted in USDT or USDC, and {quote} is neither."))
+/// What the venue itself says of its settings: symbols it cannot have, addresses that do not fit each other. `source` is
+/// where the settings come from. Venues in `spoilt` had an address refused already.
+pub(super) fn not_openable(
+    venues: &[VenueSettings],
+    mode: Mode,
+    source: &str,
+    spoilt: &BTreeSet<String>,
+) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for venue in
+        venues.iter().filter(|venue| venue.kind != VenueKind::Sim && is_built(venue.kind) && !venue.symbols.is_empty())
+    {
+        // With a key the account's stream counts too. Which key it is does not matter here.
+        let nobody = || Secret::new("none".to_owned());
+        let key = (mode == Mode::Live).then(|| ApiKey { key: nobody(), secret: nobody() });
+        let opened = venues::open(&Opening { venue: VenueId(0), settings: venue, key, also: &[] });
+        for why in opened.err().unwrap_or_default() {
+            let why = why.strip_prefix(&format!("venue `{}`: ", venue.name)).unwrap_or(&why);
+            if spoilt.contains(&venue.name) && why.contains("_url") {
+                continue;
+            }
+            refusals.push(Refusal {
+                source: source.to_owned(),
+                line: 0,
+                key: format!("venue[{}]", venue.name),
+                value: None,
+                problem: format!("{}.", why.trim_end_matches('.')),
+                allowed: String::new(),
+            });
         }
-        VenueKind::Coinbase | VenueKind::Binance | VenueKind::BinanceUs | VenueKind::Kraken => {
-            Some(format!("{} has spot pairs only here.", kind.word()))
-        }
     }
+    refusals
 }
 
 fn refuse_invented(mode: Mode) -> Option<(&'static str, &'static str)> {
@@ -253,12 +269,7 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
                 let mend = "Name each symbol once.";
                 refusals.push(Refusal::of_variable("SYMBOLS", listed, &format!("`{text}` is listed twice."), mend));
             }
-            Ok(symbol) => match not_traded(kind, &symbol) {
-                None => symbols.push(symbol),
-                Some(problem) => {
-                    refusals.push(Refusal::of_variable("SYMBOLS", listed, &problem, "Take it out of the list."));
-                }
-            },
+            Ok(symbol) => symbols.push(symbol),
             Err(allowed) => {
                 let problem = format!("`{text}` is not a symbol in our form.");
                 let allowed = format!("{allowed} Several are separated by commas.");
