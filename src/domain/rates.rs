@@ -82,6 +82,48 @@ impl CallClass {
 }
 
 impl Billing {
+    /// Cancels a second in the long run and at once, for the kind of instrument that is slowest, all ways of cancelling
+    /// it together. `None` without limits. What a stop can do in its time is planned with it.
+    pub fn cancels_per_second(&self) -> Option<(u32, u32)> {
+        let kinds = [InstrumentKind::Spot, InstrumentKind::Linear];
+        let of_kind = kinds.into_iter().filter_map(|kind| {
+            let mut sum: Option<(u64, u32)> = None;
+            for charge in &self.charges {
+                let cancels = matches!(charge.class, CallClass::CancelOne | CallClass::CancelBatch);
+                let Some(bucket) = self.buckets.get(charge.bucket).filter(|_| cancels) else { continue };
+                // A bucket that counts something else than orders (requests of an address) is not the one that binds.
+                if charge.kind.is_some_and(|only| only != kind) || charge.per_order == 0 || bucket.per.is_zero() {
+                    continue;
+                }
+                let orders = bucket.limit / charge.per_order;
+                let per_second =
+                    u64::from(orders) * 1_000_000_000 / u64::try_from(bucket.per.as_nanos()).unwrap_or(u64::MAX);
+                let (rate, burst) = sum.unwrap_or((0, 0));
+                sum = Some((rate + per_second, burst + orders));
+            }
+            sum
+        });
+        of_kind.min().map(|(rate, burst)| (u32::try_from(rate).unwrap_or(u32::MAX), burst))
+    }
+
+    /// How single and batch cancels of a kind share the work so that both buckets are empty at the same time: orders to
+    /// cancel one by one for each batch. 0 where they draw from one bucket, or from none.
+    pub fn singles_per_batch(&self, kind: InstrumentKind, batch_max: u32) -> u32 {
+        let find = |class| {
+            let fits = |charge: &&Charge| {
+                charge.class == class && charge.per_order > 0 && charge.kind.is_none_or(|only| only == kind)
+            };
+            let charge = self.charges.iter().find(fits)?;
+            Some((charge.bucket, self.buckets.get(charge.bucket)?.limit / charge.per_order))
+        };
+        match (find(CallClass::CancelOne), find(CallClass::CancelBatch)) {
+            (Some((single, ones)), Some((batch, together))) if single != batch && together > 0 => {
+                u32::try_from(u64::from(ones) * u64::from(batch_max) / u64::from(together)).unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        }
+    }
+
     /// What a call draws: bucket and amount. A batch names orders of one kind only where the kind matters
     /// (`BatchBy::Kind`), so its first order speaks for all.
     pub fn draws(&self, call: &Call) -> Vec<(usize, u32)> {
@@ -140,5 +182,28 @@ mod tests {
         assert_eq!(billing.draws(&batch), [(1, 2), (2, 1)]);
         assert_eq!(billing.draws(&Call::Cancel(key("BTC-USDT"))), []);
         assert_eq!(Billing::default().draws(&batch), []);
+    }
+
+    #[test]
+    fn planning_counts_every_way_to_cancel_the_slowest_kind() {
+        let bucket = |limit| Bucket { name: String::new(), limit, per: Duration::from_secs(1) };
+        let charge = |class, kind, bucket| Charge { class, kind: Some(kind), bucket, per_request: 0, per_order: 1 };
+        let (spot, linear) = (InstrumentKind::Spot, InstrumentKind::Linear);
+        let mut billing = Billing {
+            buckets: vec![bucket(20), bucket(20), bucket(10), bucket(5)],
+            charges: vec![
+                charge(CallClass::CancelOne, spot, 0),
+                charge(CallClass::CancelBatch, spot, 1),
+                charge(CallClass::CancelOne, linear, 2),
+                charge(CallClass::CancelBatch, linear, 3),
+                charge(CallClass::Create, linear, 3),
+            ],
+        };
+        assert_eq!(billing.cancels_per_second(), Some((15, 15)));
+        assert_eq!(billing.singles_per_batch(linear, 10), 20);
+        assert_eq!(billing.singles_per_batch(spot, 10), 10);
+        billing.charges[1].bucket = 0;
+        assert_eq!(billing.singles_per_batch(spot, 10), 0, "one bucket for both");
+        assert_eq!(Billing::default().cancels_per_second(), None);
     }
 }

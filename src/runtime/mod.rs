@@ -13,7 +13,9 @@ pub mod machine;
 
 pub mod channels;
 pub mod gate;
+pub mod live;
 pub mod paper;
+pub mod venues_up;
 pub mod workers;
 
 pub mod clock;
