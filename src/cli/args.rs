@@ -15,10 +15,15 @@ Examples:
 
 Environment:
   MODE                   DRY_RUN, PAPER (default), LIVE
-  VENUE, SYMBOLS         one venue without a file: sim; BTC-USDT,ETH-USDT
+  VENUE, SYMBOLS         one venue without a file: sim, bybit; BTC-USDT,ETH-USDT-PERP
   LASTORDERS_CONFIG      configuration file; else ./lastorders.toml if it is there
   LASTORDERS_STATE_DIR   state directory; else ./var/<mode>
   LASTORDERS_INSTANCE    four characters of 0-9 and a-z
+  BYBIT_API_KEY, BYBIT_API_SECRET
+                         the account's key, for LIVE only; or in a file of yours alone, named by the same
+                         with _FILE; for one account of several: LASTORDERS_<NAME>_API_KEY and so on
+  BYBIT_REST_URL, BYBIT_WS_PUBLIC_URL, BYBIT_WS_PRIVATE_URL
+                         instead of the venue's own addresses
   RUST_LOG               log filter, such as lastorders=debug
 
 Exit codes:
@@ -121,8 +126,16 @@ Example:
   lastorders config > effective.toml       the output is a configuration file")]
     Config,
     /// Look at everything a run depends on; name each problem with its mend
-    #[command(after_help = "Example:\n  lastorders doctor\n  MODE=LIVE lastorders doctor")]
-    Doctor,
+    #[command(after_help = "\
+Example:
+  lastorders doctor
+  MODE=LIVE lastorders doctor             asks the venues too: clock, key, instruments, open orders
+  MODE=LIVE lastorders doctor --offline   asks nobody")]
+    Doctor {
+        /// Ask no venue
+        #[arg(long)]
+        offline: bool,
+    },
     /// Write a small configuration with small limits
     #[command(after_help = "Example:\n  lastorders init\n  lastorders init --config my.toml")]
     Init,

@@ -13,14 +13,17 @@ use clap::CommandFactory;
 use tempfile::TempDir;
 
 use super::args::Arguments;
+use super::commands::doctor::Ask;
 use super::commands::run::Starter;
 use super::console::Console;
 use super::dispatch;
 use super::environment::Env;
+use super::secrets::{Keys, Vault};
 use crate::domain::ids::Symbol;
 use crate::domain::order::StateName;
 use crate::domain::report::{OrderCounts, OrderLine, PositionReport, ProofReport, Report, StepLine, TaskReport};
-use crate::domain::settings::{Mode, Settings};
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, Settings, VenueSettings};
 use crate::domain::time::Wall;
 
 /// What a command did.
@@ -36,19 +39,26 @@ impl Done {
     }
 }
 
-fn nobody(_: Settings) -> u8 {
+fn nobody(_: Settings, _: Keys) -> u8 {
     panic!("a run was started")
 }
 
-fn call_with(args: &[&str], env: &[(&str, &str)], launcher: &dyn Fn(Settings) -> u8) -> Done {
-    let starter = Starter { launcher, again: &|| panic!("the process began again") };
+/// No test of whole commands asks a venue by accident.
+pub(super) fn unreachable_venue(_: &VenueSettings, _: Option<&ApiKey>) -> Result<Box<dyn Ask>, String> {
+    Err("nobody is there".to_owned())
+}
+
+fn call_with(args: &[&str], env: &[(&str, &str)], launcher: &dyn Fn(Settings, Keys) -> u8) -> Done {
+    let starter = Starter { launcher, again: &|| panic!("the process began again"), open: &unreachable_venue };
     call_starter(args, env, &starter)
 }
 
 fn call_starter(args: &[&str], env: &[(&str, &str)], starter: &Starter<'_>) -> Done {
     let args: Vec<OsString> = ["lastorders"].iter().chain(args).map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = dispatch(&args, &Env::of_pairs(env), starter, &mut Console::new(&mut out, &mut err));
+    let variable = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+    let (known, vault) = (Env::of_pairs(env), Vault::of(&variable));
+    let code = dispatch(&args, (&known, vault), starter, &mut Console::new(&mut out, &mut err));
     Done { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -88,7 +98,7 @@ impl Desk {
         fs::write(self.state_dir().join(name), text).unwrap();
     }
 
-    fn call_with(&self, args: &[&str], launcher: &dyn Fn(Settings) -> u8) -> Done {
+    fn call_with(&self, args: &[&str], launcher: &dyn Fn(Settings, Keys) -> u8) -> Done {
         let (file, state_dir) = (self.file(), self.state_dir());
         let env =
             [("LASTORDERS_CONFIG", file.to_str().unwrap()), ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap())];
@@ -157,7 +167,7 @@ fn a_run_is_handed_its_settings_and_gives_the_traders_code() {
     let desk = Desk::new();
     for code in [0, 1, 3, 4] {
         let seen = RefCell::new(None);
-        let done = desk.call_with(&["run", "--mode", "DRY_RUN"], &|settings| {
+        let done = desk.call_with(&["run", "--mode", "DRY_RUN"], &|settings, _| {
             *seen.borrow_mut() = Some(settings);
             code
         });
@@ -178,11 +188,12 @@ fn a_wanted_restart_begins_again_unless_the_caller_sees_to_it() {
     {
         let again = Cell::new(0);
         let starter = Starter {
-            launcher: &|_| 75,
+            launcher: &|_, _| 75,
             again: &|| {
                 again.set(again.get() + 1);
                 std::io::Error::other("no such program")
             },
+            open: &unreachable_venue,
         };
         let done = call_starter(args, &env, &starter);
         assert_eq!((again.get(), done.code), (again_expected, code_expected), "{args:?}");
@@ -226,9 +237,11 @@ fn a_reader_that_went_away_changes_neither_code_nor_course() {
         let mut all: Vec<OsString> = vec!["lastorders".into(), "--config".into(), desk.file().into()];
         all.extend(["--state-dir".into(), desk.state_dir().into()]);
         all.extend(args.iter().map(OsString::from));
-        let starter = Starter { launcher: &|_| 9, again: &|| panic!("the process began again") };
+        let starter =
+            Starter { launcher: &|_, _| 9, again: &|| panic!("the process began again"), open: &unreachable_venue };
         let (mut out, mut err) = (Closed, Closed);
-        let seen = dispatch(&all, &Env::default(), &starter, &mut Console::new(&mut out, &mut err));
+        let seen =
+            dispatch(&all, (&Env::default(), Vault::of(&|_| None)), &starter, &mut Console::new(&mut out, &mut err));
         assert_eq!(seen, code, "{args:?}");
     }
 }
@@ -329,6 +342,220 @@ fn completions_are_there_for_every_shell() {
     }
 }
 
+/// Everything LIVE wants, on an exchange that is not asked here.
+const LIVE: &str = r#"
+instance = "a1b2"
+[[venue]]
+name = "main"
+kind = "bybit"
+environment = "testnet"
+symbols = ["BTC-USDT", "BTC-USDT-PERP"]
+[risk]
+max_order_notional = 100
+max_position_notional = 500
+max_open_orders = 20
+max_orders_per_second = 5
+max_daily_loss = 50
+"#;
+const CANARY_KEY: &str = "canary-key-0aa51";
+const CANARY_SECRET: &str = "canary-secret-77d2";
+
+impl Desk {
+    /// A command in LIVE with these variables beside the usual ones.
+    fn call_live(&self, command: &str, more: &[(&str, &str)], launcher: &dyn Fn(Settings, Keys) -> u8) -> Done {
+        let (file, state_dir) = (self.file(), self.state_dir());
+        let mut env = vec![
+            ("MODE", "LIVE"),
+            ("LASTORDERS_CONFIG", file.to_str().unwrap()),
+            ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()),
+        ];
+        env.extend(more);
+        let done = call_with(&[command], &env, launcher);
+        assert!(!done.all().contains("canary"), "{command}:\n{}", done.all());
+        done
+    }
+}
+
+#[test]
+fn live_is_accepted_when_all_it_wants_is_there_and_hands_the_keys_over() {
+    let desk = Desk::new();
+    desk.configure(LIVE);
+    let keys = [("BYBIT_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET)];
+    let seen = Cell::new(false);
+    let done = desk.call_live("run", &keys, &|settings, keys| {
+        assert_eq!(settings.mode, Mode::Live);
+        assert!(!format!("{settings:?}{keys:?}").contains("canary"));
+        assert_eq!(keys["main"].key.expose(), CANARY_KEY);
+        assert_eq!(keys["main"].secret.expose(), CANARY_SECRET);
+        seen.set(true);
+        3
+    });
+    assert_eq!((done.code, seen.get()), (3, true), "{}", done.err);
+    assert!(done.err.contains("L I V E") && done.err.contains("P L A Y   M O N E Y"), "{}", done.err);
+    let done = desk.call_live("config", &keys, &nobody);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("main: BYBIT_API_KEY; BYBIT_API_SECRET"), "{}", done.out);
+    assert!(done.out.contains("environment = \"testnet\""), "{}", done.out);
+}
+
+#[test]
+fn live_refuses_everything_that_is_wrong_at_once_and_starts_nothing() {
+    let desk = Desk::new();
+    desk.configure(
+        "[[venue]]\nname = \"main\"\nkind = \"bybit\"\nsymbols = [\"BTC-USDT\"]\n[risk]\nmax_open_orders = 9000\n",
+    );
+    let file = desk.folder.path().join("secret");
+    fs::write(&file, CANARY_SECRET).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(desk.state_dir(), fs::Permissions::from_mode(0o750)).unwrap();
+    let more = [("BYBIT_API_SECRET_FILE", file.to_str().unwrap())];
+    for command in ["run", "config"] {
+        let done = desk.call_live(command, &more, &nobody);
+        assert_eq!(done.code, 2);
+        for part in [
+            "8 things in the configuration are refused",
+            "instance",
+            "risk.max_order_notional",
+            "risk.max_position_notional",
+            "risk.max_orders_per_second",
+            "risk.max_daily_loss",
+            "environment: BYBIT_API_KEY\n    LIVE needs it for venue `main`",
+            "chmod 600",
+            "chmod 700",
+        ] {
+            assert!(done.err.contains(part), "{command}: `{part}` is missing in:\n{}", done.err);
+        }
+    }
+}
+
+/// What spoils a sound LIVE, how often it is refused, and the words.
+type LiveCase = (&'static str, fn(&Desk), &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const KEYS: &[(&str, &str)] = &[("BYBIT_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET)];
+
+const LIVE_CASES: &[LiveCase] = &[
+    (
+        "no key",
+        |_| {},
+        &[("BYBIT_API_SECRET", CANARY_SECRET)],
+        &["BYBIT_API_KEY", "BYBIT_API_KEY_FILE", "LASTORDERS_MAIN_API_KEY"],
+    ),
+    (
+        "a key for another account",
+        |_| {},
+        &[("LASTORDERS_MAIN_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET)],
+        &["LASTORDERS_MAIN_API_SECRET"],
+    ),
+    ("no instance", |desk| desk.configure(&LIVE.replace("instance", "#")), KEYS, &["instance", "LIVE wants this"]),
+    (
+        "a limit is missing",
+        |desk| desk.configure(&LIVE.replace("max_daily_loss", "#")),
+        KEYS,
+        &["risk.max_daily_loss", "under [risk]"],
+    ),
+    (
+        "the built-in market",
+        |desk| desk.configure(&LIVE.replace("\"bybit\"\nenvironment = \"testnet\"", "\"sim\"")),
+        KEYS,
+        &["venue[main].kind", "invented", "Use `bybit`"],
+    ),
+    ("an exchange of later", |desk| desk.configure(&LIVE.replace("\"bybit\"", "\"kraken\"")), KEYS, &["not built yet"]),
+    (
+        "more than could be cancelled",
+        |desk| desk.configure(&LIVE.replace("max_open_orders = 20", "max_open_orders = 5000")),
+        KEYS,
+        &["risk.max_open_orders = 5000", "cancels a second", "cancel_timeout_s", "max_open_orders = "],
+    ),
+    (
+        "kept orders without a limit",
+        |desk| desk.configure(&format!("{LIVE}[shutdown]\non_exit = \"keep\"\n[start]\non_start = \"adopt\"\n")),
+        KEYS,
+        &["shutdown.on_exit", "uncovered_max_notional"],
+    ),
+    (
+        "a state directory others may look into",
+        |desk| fs::set_permissions(desk.state_dir(), fs::Permissions::from_mode(0o705)).unwrap(),
+        KEYS,
+        &["state directory", "0705", "chmod 700"],
+    ),
+    (
+        "a state directory that is a file",
+        |desk| {
+            fs::remove_dir(desk.state_dir()).unwrap();
+            fs::write(desk.state_dir(), "").unwrap();
+        },
+        KEYS,
+        &["state directory", "no directory", "LASTORDERS_STATE_DIR"],
+    ),
+    (
+        "an address that leaks",
+        |_| {},
+        &[("BYBIT_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET), ("BYBIT_REST_URL", "http://192.0.2.1")],
+        &["BYBIT_REST_URL = http://192.0.2.1", "unencrypted"],
+    ),
+    (
+        "a key in an address",
+        |_| {},
+        &[("BYBIT_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET), ("BYBIT_REST_URL", "https://canary@a")],
+        &["BYBIT_REST_URL\n", "no password"],
+    ),
+    (
+        "a key for an address",
+        |_| {},
+        &[("BYBIT_API_KEY", CANARY_KEY), ("BYBIT_API_SECRET", CANARY_SECRET), ("BYBIT_WS_PRIVATE_URL", CANARY_KEY)],
+        &["BYBIT_WS_PRIVATE_URL\n", "wss://HOST"],
+    ),
+];
+
+#[test]
+fn each_thing_live_refuses_is_refused_alone_with_its_mend() {
+    for (what, spoil, env, words) in LIVE_CASES {
+        let desk = Desk::new();
+        desk.configure(LIVE);
+        spoil(&desk);
+        let done = desk.call_live("run", env, &nobody);
+        assert_eq!(done.code, 2, "{what}");
+        assert!(done.err.starts_with("One thing"), "{what}:\n{}", done.err);
+        for word in *words {
+            assert!(done.err.contains(word), "{what}: `{word}` is missing in:\n{}", done.err);
+        }
+    }
+}
+
+#[test]
+fn paper_and_dry_run_never_look_for_a_key() {
+    let desk = Desk::new();
+    let (file, state_dir) = (desk.file(), desk.state_dir());
+    for mode in ["PAPER", "DRY_RUN"] {
+        for configuration in [LIVE, ""] {
+            desk.configure(configuration);
+            let names: Vec<OsString> = ["lastorders", "run", "--mode", mode].iter().map(OsString::from).collect();
+            let mut env = vec![
+                ("LASTORDERS_CONFIG", file.to_str().unwrap()),
+                ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap()),
+            ];
+            if configuration.is_empty() {
+                env.extend([("VENUE", "bybit"), ("SYMBOLS", "BTC-USDT,BTC-USDT-PERP")]);
+            }
+            let vault = |name: &str| panic!("{name} was read");
+            let launcher = |settings: Settings, keys: Keys| {
+                assert_eq!(settings.venues[0].kind, crate::domain::settings::VenueKind::Bybit);
+                assert!(keys.is_empty());
+                0
+            };
+            let starter =
+                Starter { launcher: &launcher, again: &|| panic!("the process began again"), open: &unreachable_venue };
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let given = (&Env::of_pairs(&env), Vault::of(&vault));
+            let code = dispatch(&names, given, &starter, &mut Console::new(&mut out, &mut err));
+            let err = String::from_utf8(err).unwrap();
+            assert_eq!(code, 0, "{err}");
+            assert!(err.contains("The market is REAL"), "{err}");
+            assert_eq!(err.contains("the fills are INVENTED"), mode == "PAPER", "{err}");
+        }
+    }
+}
+
 #[test]
 fn no_command_prints_a_secret_of_environment_or_file() {
     const CANARY: &str = "canary-92c7";
@@ -346,7 +573,7 @@ fn no_command_prints_a_secret_of_environment_or_file() {
             ("LASTORDERS_STATEDIR", CANARY),
         ];
         for command in ["config", "doctor", "run", "status", "report"] {
-            let done = call_with(&[command], &env, &|_| 0);
+            let done = call_with(&[command], &env, &|_, _| 0);
             assert!(!done.all().is_empty());
             assert!(!done.all().contains(CANARY), "{command} printed a secret:\n{}", done.all());
         }
@@ -390,6 +617,7 @@ fn report(complete: bool, exit_code: u8) -> Report {
             missing: Vec::new(),
         },
         dead_man_switch: "none".to_owned(),
+        external_entries: 0,
         pending_jobs: Vec::new(),
         tasks: TaskReport::default(),
         positions: vec![PositionReport {
@@ -455,7 +683,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is_wrong() {
         "No problems found",
         "0700",
         "free: no trader",
-        "may own 60",
+        "60 open orders",
         "45 s",
         "none yet",
         "nobody until somebody kills it",

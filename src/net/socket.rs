@@ -9,25 +9,25 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 
-/// What the clock can always count ahead: as good as never.
-const A_YEAR: Duration = Duration::from_secs(31_536_000);
-
-/// A moment to be done by.
+/// A moment to be done by, on the clock that counts suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Deadline(Instant);
+pub(super) struct Deadline {
+    /// Since boot.
+    at: Duration,
+}
 
 impl Deadline {
     pub(super) fn within(wait: Duration) -> Deadline {
-        let now = now();
-        Deadline(now.checked_add(wait).unwrap_or_else(|| now + A_YEAR))
+        Deadline { at: since_boot().saturating_add(wait) }
     }
 
     pub(super) fn left(self) -> Duration {
-        self.0.saturating_duration_since(now())
+        self.at.saturating_sub(since_boot())
     }
 
     pub(super) fn is_over(self) -> bool {
@@ -35,10 +35,10 @@ impl Deadline {
     }
 }
 
-/// The moment, for deadlines and arrival times of this folder.
-#[allow(clippy::disallowed_methods, reason = "when to give up on a peer; the boot clock belongs to another ring")]
-pub(super) fn now() -> Instant {
-    Instant::now()
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    // The boot clock starts at 0 and its nanoseconds lie below a second, so neither is ever negative.
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Wakes a thread that waits on a socket. Its owner clears it and *then* looks at what may have changed.

@@ -58,6 +58,21 @@ impl Desk {
                 Answered::Done(Facts::Balances(balances)) => self.balances_in(venue, balances, out),
                 other => self.notes.push(Note::AskFailed(venue, "balances", word_of(&other))),
             },
+            About::Positions(n_rows) => match answer.answered {
+                Answered::Done(Facts::Positions(rows)) => {
+                    self.positions_in(venue, (pending.asked, n_rows), rows);
+                    self.notes.push(Note::Positions(venue));
+                }
+                other => self.notes.push(Note::AskFailed(venue, "positions", word_of(&other))),
+            },
+            About::Access => match answer.answered {
+                Answered::Done(Facts::Access(access)) => {
+                    self.accounts[usize::from(venue.0)].access = Some(access);
+                    self.notes.push(Note::Access(venue));
+                }
+                other => self.notes.push(Note::AskFailed(venue, "key", word_of(&other))),
+            },
+            About::Switch(ask) => self.switch_answered(at, venue, (ask, pending.asked), answer.answered, out),
             About::Instruments => match answer.answered {
                 Answered::Done(Facts::Instruments(rules)) => {
                     let n_known = rules.into_iter().filter_map(|rules| self.catalogue.learn(venue, rules)).count();
@@ -226,14 +241,14 @@ impl Desk {
     }
 }
 
-fn wait_of(answered: &Answered) -> Duration {
+pub(super) fn wait_of(answered: &Answered) -> Duration {
     match answered {
         Answered::Later { wait, .. } => *wait,
         _ => Duration::ZERO,
     }
 }
 
-fn word_of(answered: &Answered) -> String {
+pub(super) fn word_of(answered: &Answered) -> String {
     match answered {
         Answered::Done(facts) => format!("an answer to another question: {facts:?}"),
         Answered::Refused(refusal) => format!("refused: {}", refusal.text),

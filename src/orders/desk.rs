@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::cancels::{Cancels, Due, Rank};
 use super::doubts::{Doubts, Question};
+use super::keepalive::{Keeper, SwitchAsk};
 use super::lists::Account;
 use super::machine::{Order, OrderStateMachine};
 use super::moves::News;
@@ -17,7 +18,7 @@ use crate::domain::action::{Action, Level};
 use crate::domain::ids::{ClientOrderId, Epoch, Instance, InstrumentId, StrategyLetter, Symbol, VenueId};
 use crate::domain::instrument::{BatchBy, Catalogue, Instrument, InstrumentKind};
 use crate::domain::money::{Decimal, Lots};
-use crate::domain::order::{Checked, Create, Durable, Lsn, OrderKey, OrderState, Side, StateName};
+use crate::domain::order::{Checked, Create, Durable, FillKind, Lsn, OrderKey, OrderState, Side, StateName};
 use crate::domain::position::Position;
 use crate::domain::record::{Intent, Moved as MovedRecord, Record};
 use crate::domain::request::{Call, Refusal, Request, RequestId};
@@ -80,6 +81,21 @@ pub enum Note {
     Instruments(VenueId, usize),
     /// Balances came in.
     Balances(VenueId),
+    /// The account's contracts came in; see `Desk::contract_drifts`.
+    Positions(VenueId),
+    /// What the key may do came in; see `Account::access`.
+    Access(VenueId),
+    /// Something moved the account that is no trade of an order of ours.
+    External {
+        /// What it moved.
+        instrument: InstrumentId,
+        /// What came about.
+        what: FillKind,
+        /// In words.
+        words: String,
+    },
+    /// The venue's dead man's switch is not armed any more, or may have fired: its orders may be gone.
+    SwitchLost(VenueId),
     /// The venue's clock minus ours, in milliseconds, and how far that may be off.
     ClockOffset(VenueId, i64, Duration),
     /// A question about an account failed.
@@ -106,6 +122,10 @@ pub(super) enum About {
     Balances,
     Instruments,
     Time,
+    /// With the number of rows of the account that had come in when it was asked.
+    Positions(u64),
+    Access,
+    Switch(SwitchAsk),
 }
 
 #[derive(Clone, Debug)]
@@ -126,6 +146,8 @@ pub struct Tally {
     pub fills: u64,
     /// Fills of orders that are not ours.
     pub foreign_fills: u64,
+    /// Entries booked that are no fill of an order of ours: foreign fills, funding, liquidations.
+    pub externals: u64,
     /// News that fitted no move.
     pub refused_news: u64,
     /// Fills whose numbers do not fit the instrument's grid: money we could not book.
@@ -142,6 +164,8 @@ pub struct Desk {
     /// Who we are.
     pub identity: Identity,
     pub(super) positions: BTreeMap<InstrumentId, Position>,
+    pub(super) venue_marks: BTreeMap<InstrumentId, Decimal>,
+    pub(super) keepers: Vec<Keeper>,
     pub(super) touch: BTreeMap<InstrumentId, (Option<Decimal>, Option<Decimal>)>,
     pub(super) accounts: Vec<Account>,
     pub(super) cancels: Cancels,
@@ -165,11 +189,14 @@ impl Desk {
     /// A desk that knows no order yet. `last_lsn` is the last record in the journal; requests count up from `first_request`.
     pub fn new(catalogue: Catalogue, identity: Identity, last_lsn: Lsn, first_request: u64) -> Desk {
         let accounts = catalogue.venues().iter().map(|_| Account::default()).collect();
+        let keepers = catalogue.venues().iter().map(|venue| Keeper::new(venue.traits.switch)).collect();
         Desk {
             catalogue,
             orders: OrderStateMachine::default(),
             identity,
             positions: BTreeMap::new(),
+            venue_marks: BTreeMap::new(),
+            keepers,
             touch: BTreeMap::new(),
             accounts,
             cancels: Cancels::default(),
@@ -340,11 +367,13 @@ impl Desk {
         }
     }
 
-    /// What is due by the clock: cancels, questions about orders in doubt, fills that are owed.
+    /// What is due by the clock: pings, cancels, questions about orders in doubt, fills that are owed.
     pub fn work(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        self.ping(at, out);
         if !self.sends() {
             return;
         }
+        self.keep_switches(at, out);
         let due = self.cancels.due(at.boot);
         self.send_cancels(at, due, out);
         for (id, question) in self.doubts.due(at.boot) {
@@ -455,14 +484,20 @@ impl Desk {
         }
     }
 
-    /// Asks about balances, instruments or the clock of a venue.
+    /// Asks about an account: balances, contracts, instruments, the clock, what the key may do.
     pub fn ask_account(&mut self, at: Stamp, venue: VenueId, call: Call, out: &mut Vec<Action>) {
         let about = match call {
             Call::Balances => About::Balances,
             Call::Instruments => About::Instruments,
             Call::Time => About::Time,
+            Call::Positions => About::Positions(self.account(venue).n_rows),
+            Call::Access => About::Access,
             _ => return,
         };
+        // A slow venue is not asked the same again while it is still at it.
+        if self.pending.values().any(|pending| pending.venue == venue && pending.about == about) {
+            return;
+        }
         self.send(at, venue, call, about, Boot::NEVER, out);
     }
 
@@ -580,8 +615,12 @@ impl Desk {
         self.positions.iter().map(|(id, position)| (self.catalogue.instrument(*id), position))
     }
 
-    /// The middle of the best prices last seen, or the one side there is.
+    /// What a position is valued at: the venue's mark price of a contract, else the middle of the best prices last seen,
+    /// or the one side there is.
     pub fn mark(&self, instrument: InstrumentId) -> Option<Decimal> {
+        if let Some(mark) = self.venue_marks.get(&instrument) {
+            return Some(*mark);
+        }
         match self.touch.get(&instrument)? {
             (Some(bid), Some(ask)) => bid.checked_add(*ask)?.mul_ratio(1, 2),
             (one, other) => one.or(*other),
@@ -606,6 +645,11 @@ impl Desk {
     /// Counters.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Entries booked so far, ours and external ones.
+    pub fn n_booked(&self) -> u64 {
+        self.tally.fills + self.tally.externals
     }
 
     /// Requests on their way.

@@ -15,6 +15,7 @@ pub mod channels;
 pub mod gate;
 pub mod live;
 pub mod paper;
+pub mod venues_up;
 pub mod workers;
 
 pub mod clock;

@@ -68,19 +68,21 @@ impl Workers {
         name: &str,
         gate: &Gate,
         events: &EventSender,
-        transport: impl Fn(Severed) -> Box<dyn Transport>,
-    ) -> std::io::Result<Workers> {
+        transport: impl Fn(Severed) -> Result<Box<dyn Transport>, String>,
+    ) -> Result<Workers, String> {
+        let cannot = |why: &dyn std::fmt::Display| format!("the workers of {name} cannot start: {why}");
         let mut workers = Vec::new();
         for number in 0..N_ANY + N_NO_CREATES {
             let (to, requests) = bounded::<Box<Request>>(1);
             let (cut, severed) = bounded(1);
             let is_busy = Arc::new(AtomicU64::new(0));
             let (busy, gate, events, mut way) =
-                (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed));
+                (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed).map_err(|why| cannot(&why))?);
             let cutter = way.cutter();
             let thread = std::thread::Builder::new()
                 .name(format!("{name}.rest.{}", number + 1))
-                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))?;
+                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))
+                .map_err(|error| cannot(&error))?;
             let lane = if number < N_ANY { Lane::Any } else { Lane::NoCreates };
             workers.push(Worker { lane, to: Some(to), is_busy, cut, cutter, thread });
         }

@@ -6,6 +6,7 @@
 //! Always holds: two runs never hold the same directory or the same account on one machine.
 //! Never does: delete a lock file (a waiting process could be left holding a deleted one).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use rustix::fs::FlockOperation;
 
 use super::directory::{StateDirectory, UnfitDirectory};
 use super::disk::{Disk, DiskError, remove_if_there, replace, sha256_hex};
-use crate::domain::settings::Mode;
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, VenueSettings};
 
 /// The lock of the state directory.
 pub const LOCK_FILE: &str = "lastorders.lock";
@@ -72,6 +74,17 @@ pub struct AccountLock {
 pub fn account_lock_name(venue: &str, api_key: &str) -> String {
     let digest = sha256_hex(format!("{venue}\0{api_key}").as_bytes());
     format!("account-{digest}.lock")
+}
+
+/// The locks of these accounts: by the kind of venue and the key, so that no other name, directory or address of the
+/// same account slips past. A venue without a key has no account to lock.
+pub fn account_locks(venues: &[VenueSettings], keys: &BTreeMap<String, ApiKey>) -> Vec<AccountLock> {
+    let lock_of = |venue: &VenueSettings| {
+        let key = keys.get(&venue.name)?;
+        let lock_name = account_lock_name(venue.kind.word(), key.key.expose());
+        Some(AccountLock { account: venue.name.clone(), lock_name })
+    };
+    venues.iter().filter_map(lock_of).collect()
 }
 
 /// Where account locks lie: in the user's runtime directory, where there is one, and always in a folder of the user's

@@ -12,4 +12,5 @@ mod stop;
 mod stop_races;
 mod storm;
 mod trade;
+mod venue_streams;
 mod worlds;

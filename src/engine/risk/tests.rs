@@ -20,6 +20,7 @@ fn limits() -> RiskLimits {
         max_open_orders: 60,
         max_orders_per_second: 5,
         max_daily_loss: decimal("50"),
+        uncovered_max_notional: None,
     }
 }
 
@@ -34,6 +35,7 @@ struct Desk {
     market: Market,
     exposure: Exposure,
     position: Decimal,
+    is_covered: bool,
     at: Stamp,
 }
 
@@ -48,16 +50,19 @@ impl Desk {
             market,
             exposure: Exposure::default(),
             position: Decimal::ZERO,
+            is_covered: false,
             at: Stamp::default(),
         }
     }
 
     fn check(&mut self, terms: OrderTerms) -> Result<Checked, RiskRefusal> {
+        let is_covered = self.is_covered;
         let view = GateView {
             catalogue: &self.catalogue,
             market: &self.market,
             exposure: &self.exposure,
             position: self.position,
+            is_covered: &|_| is_covered,
         };
         self.gate.check(self.at, terms, &view)
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
@@ -16,7 +16,7 @@ use super::door::{Place, Shared};
 use super::head::{self, Body, Head, Refusal};
 use super::reply::{Manner, Reply};
 use super::{ConnId, Incoming, upgraded};
-use crate::net::socket::{Deadline, For, Wake, now, read_ready, wait, write_ready};
+use crate::net::socket::{Deadline, For, Wake, read_ready, wait, write_ready};
 
 /// How long we listen to a peer that still talks after our last word, so that this word is not lost by a reset.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ impl Connection {
         let key = head::socket_key(&head)?.map(str::to_owned);
         let body = self.read_body(&head)?;
         let Head { method, path_and_query, headers, is_old, keep_alive, .. } = head;
-        let request = Incoming { conn: self.conn, method, path_and_query, headers, body, arrived: now() };
+        let request = Incoming { conn: self.conn, method, path_and_query, headers, body, arrived: arrived() };
         match key {
             Some(key) if self.shared.service.upgrade(&request) => return Ok(Goes::Upgraded(request, key)),
             Some(_) | None => {}
@@ -250,6 +250,12 @@ impl Connection {
 pub(super) fn reset(stream: &TcpStream) {
     // What cannot be reset is closed.
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+}
+
+/// The moment a request was whole, for whoever measures.
+#[allow(clippy::disallowed_methods, reason = "an arrival time; no deadline and no decision here hangs on it")]
+fn arrived() -> Instant {
+    Instant::now()
 }
 
 /// What came of reading on.

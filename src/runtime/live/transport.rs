@@ -112,6 +112,11 @@ impl LiveTransport {
         LiveTransport { shared, wire, gate, events }
     }
 
+    /// How far the venue's clock is ahead of ours.
+    pub fn clock_offset_ms(&self) -> i64 {
+        self.shared.clock.offset_ms()
+    }
+
     fn converse(&mut self, call: &Call, not_after: Boot) -> Answered {
         let mut part = Part::default();
         let mut was_clock_wrong = false;

@@ -1,1 +1,0 @@
-//! What the streams do, told as conversations.
