@@ -4,6 +4,8 @@ mod agreement;
 mod attacks;
 mod bomb;
 mod harness;
+mod live_books;
+mod live_links;
 mod oracle;
 mod process;
 
