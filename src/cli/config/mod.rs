@@ -195,7 +195,13 @@ fn draft(file: Option<(&Path, &str)>, place: &Result<Place, Box<Refusal>>, env: 
     refuse_not_text(env, &mut refusals);
 
     let built = venues.iter().filter(|venue| is_real(venue) && venues::is_built(venue.kind));
-    let accounts = built.map(|venue| (venue.name.clone(), venue.kind)).collect();
+    let mut accounts: Vec<Account> = built.map(|venue| (venue.name.clone(), venue.kind)).collect();
+    if venues.is_empty() && !root.has("venue") {
+        // Something else of it is refused; its keys are looked at all the same.
+        let named = VenueKind::ALL.into_iter().find(|kind| env.get("VENUE") == Some(kind.word()));
+        let account = named.filter(|kind| *kind != VenueKind::Sim && venues::is_built(*kind));
+        accounts.extend(account.map(|kind| (kind.word().to_owned(), kind)));
+    }
     let settings = Settings {
         mode,
         instance,
