@@ -265,6 +265,8 @@ pub struct WsSession {
     number: u64,
     peer: SocketAddr,
     is_over: bool,
+    /// Half a frame may have left: nothing may follow it, not even a goodbye.
+    is_spoilt: bool,
 }
 
 impl fmt::Debug for WsSession {
@@ -289,6 +291,7 @@ impl WsSession {
             number: opened.number,
             peer: opened.peer,
             is_over: false,
+            is_spoilt: false,
         })
     }
 
@@ -349,15 +352,16 @@ impl WsSession {
         self.begin(self.settings.read_slice);
         match self.socket.send(Message::text(text)) {
             Ok(()) => Ok(()),
-            // Half a frame may have left: nothing can follow it.
-            Err(error) => Err(self.explain(error)),
+            Err(error) => {
+                self.is_spoilt = true;
+                Err(self.explain(error))
+            }
         }
     }
 
-    /// Sends a close frame, ends our side and gives the peer until the deadline to end its own.
+    /// Sends a close frame (also after a cut), ends our side and gives the peer until the deadline to end its own.
     pub fn close_gracefully(mut self, within: Duration) {
-        if !self.is_over {
-            self.is_over = true;
+        if !self.is_spoilt {
             self.socket.get_mut().begin(within, within);
             let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };
             // Whoever does not take our goodbye has left already.

@@ -494,6 +494,10 @@ impl Desk {
             Call::Access => About::Access,
             _ => return,
         };
+        // A slow venue is not asked the same again while it is still at it.
+        if self.pending.values().any(|pending| pending.venue == venue && pending.about == about) {
+            return;
+        }
         self.send(at, venue, call, about, Boot::NEVER, out);
     }
 

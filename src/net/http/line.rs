@@ -232,15 +232,13 @@ fn shake_hands(dial: &Dial<'_>, socket: &mut Socket) -> Result<ClientConnection,
         .map_err(|error| Fault::Other(words::tls(&error, host)))?;
     while tls.is_handshaking() {
         if let Err(error) = tls.complete_io(socket) {
-            if let Some(fault) = socket.fault.take() {
-                return Err(fault);
-            }
             let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            return Err(match (refused, error.kind()) {
+            let fault = match (refused, error.kind()) {
                 (Some(refused), _) => Fault::Other(words::tls(refused, host)),
                 (None, ErrorKind::UnexpectedEof) => Fault::Other(words::CLOSED_IN_HANDSHAKE.to_owned()),
                 (None, _) => Fault::of(&error),
-            });
+            };
+            return Err(socket.fail(fault));
         }
     }
     Ok(tls)

@@ -314,6 +314,9 @@ impl HttpClient {
         if !path.starts_with('/') {
             return Err("its path does not begin with /".into());
         }
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("its path has characters that must be percent-encoded".into());
+        }
         let uri: Uri = format!("{}{path}", self.settings.base.origin())
             .parse()
             .map_err(|_| "its path has characters that must be percent-encoded".to_owned())?;

@@ -40,6 +40,10 @@ fn certificate(bad: &CertificateError, host: &str) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
             "its certificate is not for {host}: check the address, and whether DNS or something in between leads elsewhere"
         ),
+        CertificateError::BadSignature => {
+            "its certificate was not signed by the authority it names: somebody stands in between, do not use this address"
+                .to_owned()
+        }
         CertificateError::Revoked => "its certificate was revoked: do not use this address".to_owned(),
         // Also what a certificate says that vouches for itself as an authority and is used by a server.
         CertificateError::UnknownIssuer | CertificateError::Other(_) => format!(

@@ -61,7 +61,7 @@ pub(super) fn open(target: &Target, settings: &Settings, cutter: &Cutter) -> Res
     let clone = stream.try_clone().map_err(WsError::Broken)?;
     let number = cutter.attach(clone)?;
     let mut attached = Attached { cutter, number, is_open: false };
-    let opened = opening.secure(stream).and_then(|mut wire| {
+    let opened = opening.secure(stream, cutter.clone()).and_then(|mut wire| {
         let unread = opening.upgrade(&mut wire)?;
         Ok(Opened { wire, unread, number, peer })
     });
@@ -125,8 +125,8 @@ impl Opening<'_> {
         }
     }
 
-    fn secure(&self, stream: TcpStream) -> Result<Wire, WsError> {
-        let mut paced = Paced::new(stream, self.by).map_err(WsError::Broken)?;
+    fn secure(&self, stream: TcpStream, cutter: Cutter) -> Result<Wire, WsError> {
+        let mut paced = Paced::new(stream, self.by, cutter).map_err(WsError::Broken)?;
         let Some(config) = &self.target.tls else { return Ok(Wire::Plain(paced)) };
         let tls = |error: String| WsError::Tls { host: self.host(), error: excerpt(&error) };
         let name = ServerName::try_from(self.target.host.clone())

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::{ClientConnection, StreamOwned};
 
+use super::Cutter;
 use crate::net::socket::{Deadline, For, read_ready, wait, write_ready};
 
 /// No wait is longer without looking at the clock again: a machine that slept does not wait on.
@@ -24,14 +25,15 @@ pub(super) struct Paced {
     late: io::ErrorKind,
     /// A read of this slice has looked at the socket.
     looked: bool,
+    cutter: Cutter,
 }
 
 impl Paced {
     /// For a handshake, all of it by this deadline.
-    pub(super) fn new(stream: TcpStream, by: Deadline) -> io::Result<Paced> {
+    pub(super) fn new(stream: TcpStream, by: Deadline, cutter: Cutter) -> io::Result<Paced> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Paced { stream, read_by: by, write_by: by, late: io::ErrorKind::TimedOut, looked: false })
+        Ok(Paced { stream, read_by: by, write_by: by, late: io::ErrorKind::TimedOut, looked: false, cutter })
     }
 
     /// The next call's slices.
@@ -56,8 +58,11 @@ impl Read for Paced {
                 return Err(self.late.into());
             }
             self.looked = true;
-            if let Some(count) = read_ready(&self.stream, into)? {
-                return Ok(count);
+            match read_ready(&self.stream, into)? {
+                // Not the peer's end but our own cut: whoever took it for an end would send no goodbye.
+                Some(0) if self.cutter.is_cut() => return Err(self.late.into()),
+                Some(count) => return Ok(count),
+                None => {}
             }
             wait(&self.stream, For::Reading, None, self.read_by.min(Deadline::within(LOOK_EVERY)));
         }
@@ -110,10 +115,16 @@ impl Wire {
             // Whoever does not take it has left already.
             let _ = stream.flush();
         }
-        let paced = self.paced();
-        if paced.stream.shutdown(Shutdown::Write).is_ok() {
-            let mut bytes = [0_u8; 8_192];
-            while matches!(paced.read(&mut bytes), Ok(count) if count > 0) {}
+        let stream = &self.paced().stream;
+        let deadline = Deadline::within(within);
+        let mut bytes = [0_u8; 8_192];
+        let mut may_say_more = stream.shutdown(Shutdown::Write).is_ok();
+        while may_say_more && !deadline.is_over() {
+            match read_ready(stream, &mut bytes) {
+                Ok(Some(count)) => may_say_more = count > 0,
+                Ok(None) => drop(wait(stream, For::Reading, None, deadline.min(Deadline::within(LOOK_EVERY)))),
+                Err(_) => break,
+            }
         }
         self.shut();
     }

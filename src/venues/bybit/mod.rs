@@ -18,6 +18,7 @@ pub mod traits;
 
 use std::sync::Arc;
 
+use crate::domain::instrument::Switch;
 use crate::domain::request::{Answered, Call};
 use crate::domain::secret::ApiKey;
 use crate::domain::time::Wall;
@@ -25,6 +26,7 @@ use crate::venues::wire::{HttpOutcome, HttpRequest};
 use crate::venues::{Account, Codec, Opening, Part, Read, Reading, Signing};
 use envelope::{Envelope, NotGood};
 use hosts::Hosts;
+use streams::Sockets;
 use symbols::{Category, Symbols};
 
 /// Requests and answers of one account.
@@ -44,7 +46,7 @@ pub fn open(opening: &Opening<'_>) -> Result<Account, Vec<String>> {
     let settings = opening.settings;
     let mut errors = Vec::new();
     let mut keep = |mut wrong: Vec<String>| errors.append(&mut wrong);
-    let symbols = Symbols::new(settings.symbols.iter().chain(opening.also)).map_err(&mut keep).ok();
+    let symbols = Symbols::new(&settings.symbols).map_err(&mut keep).ok().map(|symbols| symbols.and(opening.also));
     let hosts = Hosts::new(&settings.connection, opening.key.is_some()).map_err(&mut keep).ok();
     if symbols.as_ref().is_some_and(|symbols| symbols.ours().is_empty()) {
         errors.push("no symbols: name at least one, for example BTC-USDT or BTC-USDT-PERP".into());
@@ -64,11 +66,13 @@ pub fn open(opening: &Opening<'_>) -> Result<Account, Vec<String>> {
     };
     let in_use = symbols.categories();
     let traits = traits::traits(settings, &in_use, &hosts);
-    let streams = streams::streams(&streams::Sockets {
+    let streams = streams::streams(&Sockets {
         venue: opening.venue,
         symbols: &symbols,
+        configured: &settings.symbols,
         key: opening.key.as_ref(),
-        exclusive_account: settings.exclusive_account,
+        // The private stream asks for the venue's switch only where the traits promise one.
+        exclusive_account: traits.switch != Switch::None,
         public_url: &|category| hosts.public(category),
         private_url: &hosts.private,
     });

@@ -69,7 +69,7 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// From the symbols that are configured or must be watched. Errors name every symbol the venue cannot have.
+    /// From the symbols that are configured. Errors name every symbol the venue cannot have.
     pub fn new<'a>(symbols: impl IntoIterator<Item = &'a Symbol>) -> Result<Symbols, Vec<String>> {
         let (mut known, mut errors) = (Symbols::default(), Vec::new());
         for symbol in symbols {
@@ -90,6 +90,18 @@ impl Symbols {
             known.ours.push(symbol.clone());
         }
         if errors.is_empty() { Ok(known) } else { Err(errors) }
+    }
+
+    /// These too, whatever their form: orders were left there under names of ours.
+    pub fn and<'a>(mut self, also: impl IntoIterator<Item = &'a Symbol>) -> Symbols {
+        for symbol in also {
+            let name = (Category::of(symbol), venue_name(symbol));
+            if let std::collections::btree_map::Entry::Vacant(place) = self.by_venue_name.entry(name) {
+                place.insert(symbol.clone());
+                self.ours.push(symbol.clone());
+            }
+        }
+        self
     }
 
     /// The symbols, in the order they came.
@@ -211,6 +223,15 @@ mod tests {
         let errors = Symbols::new(&wrong).unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].contains("BTC-EUR-PERP") && errors[1].contains("BT-CUSDT"));
+    }
+
+    #[test]
+    fn orders_left_under_odd_names_do_not_keep_the_account_shut() {
+        let left = ["BTC-26DEC25-PERP", "BTC-USDT", "BT-CUSDT"].map(Symbol::new);
+        let known = symbols(&["BTC-USDT"]).and(&left);
+        assert_eq!(known.ours(), ["BTC-USDT", "BTC-26DEC25-PERP"].map(Symbol::new));
+        assert_eq!(known.symbol(Category::Linear, "BTC-26DEC25").as_str(), "BTC-26DEC25-PERP");
+        assert_eq!(known.categories(), Category::ALL);
     }
 
     #[test]

@@ -4,14 +4,14 @@
 //! request without an answer for ten seconds is overdue. What is no answer and no news of a topic confirms nothing.
 //! Never does: show an API key or a signature, though the venue may echo them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::secret::Secret;
 use crate::domain::time::{Boot, Wall};
 use crate::venues::StreamOut;
 use crate::venues::json::{self, Fields, Misread};
-
-use std::time::Duration;
 
 /// An answer, a pong and the pulse of a market may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -45,7 +45,6 @@ pub struct PrivateStream {
     symbols: Symbols,
     exclusive_account: bool,
     talk: Conversation,
-    subscribed: bool,
     up: bool,
     memory: Memory,
 }
@@ -60,7 +59,6 @@ impl PrivateStream {
             key,
             symbols,
             exclusive_account,
-            subscribed: false,
             up: false,
             memory: Memory::default(),
         }
@@ -74,7 +72,6 @@ impl PrivateStream {
     fn agreed(&mut self, at: Boot, asked: &Asked, out: &mut Vec<StreamOut>) {
         match asked.verb {
             Verb::Auth => {
-                self.subscribed = true;
                 // One request each, so that a refusal spoils nothing but its own topic.
                 for topic in NEEDED {
                     self.talk.ask(at, Verb::Subscribe, &[topic.to_owned()], Weight::Needed, out);
@@ -88,7 +85,7 @@ impl PrivateStream {
             }
             Verb::Subscribe | Verb::Unsubscribe => {}
         }
-        if self.subscribed && !self.up && !self.talk.is_waiting() {
+        if !self.up && !self.talk.is_waiting() {
             self.up = true;
             out.push(StreamOut::Up);
         }
@@ -107,7 +104,7 @@ impl PrivateStream {
     }
 
     fn news(&mut self, at: Boot, topic: &str, frame: &Value, out: &mut Vec<StreamOut>) {
-        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(|rest| is_category(rest));
+        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(is_category);
         let kind = match () {
             () if is("order") => "order",
             () if is("execution") => "execution",
@@ -162,7 +159,7 @@ impl StreamCodec for PrivateStream {
 
     fn opened(&mut self, at: Boot, signing: &Signing, out: &mut Vec<StreamOut>) {
         self.talk.begin(at);
-        (self.subscribed, self.up) = (false, false);
+        self.up = false;
         self.memory = Memory::default();
         let expires = signing.now.plus_millis(LOGIN_VALID_MS);
         let signature = sign::login(&self.key.secret, expires);
