@@ -12,5 +12,6 @@ mod stop;
 mod stop_races;
 mod storm;
 mod trade;
+mod venue;
 mod venue_streams;
 mod worlds;
