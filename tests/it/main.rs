@@ -14,6 +14,7 @@ mod stop;
 mod stop_races;
 mod storm;
 mod trade;
+mod venue;
 mod venue_samples;
 mod venue_streams;
 mod worlds;
