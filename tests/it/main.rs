@@ -5,6 +5,7 @@ mod attacks;
 mod bomb;
 mod harness;
 mod live_books;
+mod live_input;
 mod live_links;
 mod oracle;
 mod process;
