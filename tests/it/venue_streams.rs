@@ -34,7 +34,7 @@ fn open<C: StreamCodec>(mut codec: C) -> C {
 
 fn public(category: Category) -> PublicStream {
     let symbol = if category == Category::Spot { "BTC-USDT" } else { "BTC-USDT-PERP" };
-    open(PublicStream::new(VenueId(0), category, "ws://127.0.0.1:1".into(), &[Symbol::new(symbol)]))
+    open(PublicStream::new(VenueId(0), category, "ws://127.0.0.1:1".into(), &[Symbol::new(symbol)], &[]))
 }
 
 fn private() -> PrivateStream {

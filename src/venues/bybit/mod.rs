@@ -69,6 +69,7 @@ pub fn open(opening: &Opening<'_>) -> Result<Account, Vec<String>> {
     let streams = streams::streams(&Sockets {
         venue: opening.venue,
         symbols: &symbols,
+        configured: &settings.symbols,
         key: opening.key.as_ref(),
         // The private stream asks for the venue's switch only where the traits promise one.
         exclusive_account: traits.switch != Switch::None,

@@ -4,14 +4,14 @@
 //! request without an answer for ten seconds is overdue. What is no answer and no news of a topic confirms nothing.
 //! Never does: show an API key or a signature, though the venue may echo them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::secret::Secret;
-use crate::domain::time::Boot;
+use crate::domain::time::{Boot, Wall};
 use crate::venues::StreamOut;
 use crate::venues::json::{self, Fields, Misread};
-
-use std::time::Duration;
 
 /// An answer, a pong and the pulse of a market may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -145,9 +145,9 @@ impl Conversation {
     }
 
     /// Sends the login. Its arguments are kept nowhere.
-    pub(super) fn log_in(&mut self, at: Boot, key: &str, expires_ms: i64, signature: &str, out: &mut Vec<StreamOut>) {
+    pub(super) fn log_in(&mut self, at: Boot, key: &str, expires: Wall, signature: &str, out: &mut Vec<StreamOut>) {
         let id = self.remember(at, Verb::Auth, &[], Weight::Needed);
-        let args = json!([key, expires_ms, signature]);
+        let args = json!([key, expires.millis(), signature]);
         out.push(StreamOut::Send(json!({"req_id": id, "op": Verb::Auth.word(), "args": args}).to_string()));
     }
 

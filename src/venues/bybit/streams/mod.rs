@@ -24,6 +24,8 @@ pub struct Sockets<'a> {
     pub venue: VenueId,
     /// What is configured or must be watched.
     pub symbols: &'a Symbols,
+    /// What is configured: without prices of these a public stream does not deliver.
+    pub configured: &'a [Symbol],
     /// The account's key; without one there is no private stream.
     pub key: Option<&'a ApiKey>,
     /// Nobody else trades on this account: the venue's dead man's switch may hang on the private stream.
@@ -45,7 +47,10 @@ pub fn streams(sockets: &Sockets<'_>) -> Vec<(Stream, String, Box<dyn StreamCode
                 0 => format!("public-{}", category.word()),
                 more => format!("public-{}-{}", category.word(), more + 1),
             };
-            let codec = PublicStream::new(sockets.venue, category, (sockets.public_url)(category), &some);
+            let (needed, extras): (Vec<_>, Vec<_>) =
+                some.into_iter().partition(|symbol| sockets.configured.contains(symbol));
+            let url = (sockets.public_url)(category);
+            let codec = PublicStream::new(sockets.venue, category, url, &needed, &extras);
             all.push((Stream::Public, name, Box::new(codec)));
         }
     }

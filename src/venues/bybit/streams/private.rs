@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ring::hmac;
 use serde_json::Value;
 
 use super::super::rows::{self, Reading};
+use super::super::sign;
 use super::super::symbols::Symbols;
 use super::conversation::{Asked, Conversation, Heard, Verb, Weight};
 use crate::domain::ids::VenueOrderId;
@@ -45,7 +45,6 @@ pub struct PrivateStream {
     symbols: Symbols,
     exclusive_account: bool,
     talk: Conversation,
-    subscribed: bool,
     up: bool,
     memory: Memory,
 }
@@ -60,7 +59,6 @@ impl PrivateStream {
             key,
             symbols,
             exclusive_account,
-            subscribed: false,
             up: false,
             memory: Memory::default(),
         }
@@ -74,7 +72,6 @@ impl PrivateStream {
     fn agreed(&mut self, at: Boot, asked: &Asked, out: &mut Vec<StreamOut>) {
         match asked.verb {
             Verb::Auth => {
-                self.subscribed = true;
                 // One request each, so that a refusal spoils nothing but its own topic.
                 for topic in NEEDED {
                     self.talk.ask(at, Verb::Subscribe, &[topic.to_owned()], Weight::Needed, out);
@@ -88,7 +85,7 @@ impl PrivateStream {
             }
             Verb::Subscribe | Verb::Unsubscribe => {}
         }
-        if self.subscribed && !self.up && !self.talk.is_waiting() {
+        if !self.up && !self.talk.is_waiting() {
             self.up = true;
             out.push(StreamOut::Up);
         }
@@ -107,7 +104,7 @@ impl PrivateStream {
     }
 
     fn news(&mut self, at: Boot, topic: &str, frame: &Value, out: &mut Vec<StreamOut>) {
-        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(|rest| is_category(rest));
+        let is = |name: &str| topic == name || topic.strip_prefix(name).is_some_and(is_category);
         let kind = match () {
             () if is("order") => "order",
             () if is("execution") => "execution",
@@ -162,11 +159,11 @@ impl StreamCodec for PrivateStream {
 
     fn opened(&mut self, at: Boot, signing: &Signing, out: &mut Vec<StreamOut>) {
         self.talk.begin(at);
-        (self.subscribed, self.up) = (false, false);
+        self.up = false;
         self.memory = Memory::default();
-        let expires_ms = signing.now.plus_millis(LOGIN_VALID_MS).millis();
-        let signature = login_signature(self.key.secret.expose(), expires_ms);
-        self.talk.log_in(at, self.key.key.expose(), expires_ms, &signature, out);
+        let expires = signing.now.plus_millis(LOGIN_VALID_MS);
+        let signature = sign::login(&self.key.secret, expires);
+        self.talk.log_in(at, self.key.key.expose(), expires, &signature, out);
     }
 
     fn frame(&mut self, at: Boot, text: &str, out: &mut Vec<StreamOut>) {
@@ -199,13 +196,6 @@ impl StreamCodec for PrivateStream {
     fn ping(&mut self, at: Boot, out: &mut Vec<StreamOut>) {
         self.talk.ping(at, out);
     }
-}
-
-/// What a login is signed with: hex of HMAC-SHA256 over a fixed text and the time it expires.
-fn login_signature(secret: &str, expires_ms: i64) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("GET/realtime{expires_ms}").as_bytes());
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn no_switch(asked: &Asked, words: &str) -> StreamOut {

@@ -6,7 +6,7 @@
 //! the later one and is shown. At equal numbers it is `orderbook.1`, which cannot have missed anything; and a book of
 //! 50 that may have missed something (its own numbers jumped) is not asked for a best price at all.
 //!
-//! Always holds: `Up` only when every subscription is confirmed and every symbol has both of its books; a quote for
+//! Always holds: `Up` only when every subscription is confirmed and every configured symbol has both of its books; a quote for
 //! each pulse, changed or not, because a price that was confirmed is not old; a broken book is cleared, asked for anew
 //! once a minute at most, and beyond that the socket is given up.
 //! Never does: confirm a topic that was not asked for; quote a crossed market.
@@ -52,6 +52,7 @@ type Best = (Option<Level>, Option<Level>);
 
 /// What is known of a symbol on this connection.
 struct Watched {
+    weight: Weight,
     symbol: Symbol,
     name: String,
     top: Book,
@@ -67,8 +68,9 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(symbol: Symbol, at: Boot) -> Watched {
+    fn new(symbol: Symbol, weight: Weight, at: Boot) -> Watched {
         Watched {
+            weight,
             name: venue_name(&symbol),
             symbol,
             top: Book::new(1),
@@ -105,9 +107,13 @@ pub struct PublicStream {
 }
 
 impl PublicStream {
-    /// For these symbols, which must be of this category, and no more than one connection can carry.
-    pub fn new(venue: VenueId, category: Category, url: String, symbols: &[Symbol]) -> PublicStream {
-        let watched: Vec<Watched> = symbols.iter().map(|symbol| Watched::new(symbol.clone(), Boot::ZERO)).collect();
+    /// For these symbols, which must be of this category, and together no more than one connection can carry. The
+    /// stream goes on without the prices of `extras`: the venue may not even have them any more.
+    pub fn new(venue: VenueId, category: Category, url: String, symbols: &[Symbol], extras: &[Symbol]) -> PublicStream {
+        let needed = symbols.iter().map(|symbol| (symbol, Weight::Needed));
+        let all = needed.chain(extras.iter().map(|symbol| (symbol, Weight::Extra)));
+        let watched: Vec<Watched> =
+            all.map(|(symbol, weight)| Watched::new(symbol.clone(), weight, Boot::ZERO)).collect();
         let places = watched.iter().enumerate().map(|(place, known)| (known.name.clone(), place)).collect();
         PublicStream { venue, category, url, watched, places, talk: Conversation::default(), up: false }
     }
@@ -117,8 +123,12 @@ impl PublicStream {
         out.push(StreamOut::Broken(why));
     }
 
+    fn needed(&self) -> impl Iterator<Item = &Watched> {
+        self.watched.iter().filter(|known| known.weight == Weight::Needed)
+    }
+
     fn rise(&mut self, out: &mut Vec<StreamOut>) {
-        let fed = self.watched.iter().all(|known| known.top.is_fed() && known.book.is_fed());
+        let fed = self.needed().all(|known| known.top.is_fed() && known.book.is_fed());
         if !self.up && fed && !self.talk.is_waiting() {
             self.up = true;
             out.push(StreamOut::Up);
@@ -218,14 +228,17 @@ impl PublicStream {
         let topic = format!("orderbook.{DEPTH}.{}", known.name);
         known.book.clear();
         if known.renewed_at.is_some_and(|before| at.since(before) < RENEWAL_GAP) {
+            if known.weight == Weight::Extra {
+                return out.push(StreamOut::Remark(format!("{topic} is broken again and left so: {why}")));
+            }
             return self.broken(format!("{topic} is broken again: {why}"), out);
         }
         (known.renewed_at, known.book_asked_at, known.gap_told) = (Some(at), at, false);
         known.moved_alone_at = None;
         out.push(StreamOut::Remark(format!("{topic} is broken ({why}) and asked for anew")));
-        let topics = [topic];
-        self.talk.ask(at, Verb::Unsubscribe, &topics, Weight::Needed, out);
-        self.talk.ask(at, Verb::Subscribe, &topics, Weight::Needed, out);
+        let (topics, weight) = ([topic], known.weight);
+        self.talk.ask(at, Verb::Unsubscribe, &topics, weight, out);
+        self.talk.ask(at, Verb::Subscribe, &topics, weight, out);
     }
 
     fn trades(&mut self, place: usize, frame: &Value, out: &mut Vec<StreamOut>) -> Result<(), Misread> {
@@ -288,10 +301,10 @@ impl PublicStream {
     fn silent(&self, at: Boot) -> Option<String> {
         let late = |since: Boot| at.since(since) > PATIENCE;
         let patience = PATIENCE.as_secs();
-        if late(self.talk.heard_at()) {
+        if late(self.talk.heard_at()) && self.needed().next().is_some() {
             return Some(format!("no prices of any {} symbol for {patience} s", self.category.word()));
         }
-        self.watched.iter().find_map(|known| {
+        self.needed().find_map(|known| {
             if late(known.pulse_at) {
                 let Watched { symbol, name, .. } = known;
                 return Some(format!("no prices of {symbol} for {patience} s (orderbook.1.{name} comes every 3 s)"));
@@ -316,12 +329,18 @@ impl StreamCodec for PublicStream {
         self.talk.begin(at);
         self.up = false;
         for known in &mut self.watched {
-            *known = Watched::new(known.symbol.clone(), at);
+            *known = Watched::new(known.symbol.clone(), known.weight, at);
         }
-        let topics: Vec<String> = self.watched.iter().flat_map(|known| topics(self.category, &known.name)).collect();
-        for some in topics.chunks(TOPICS_PER_REQUEST) {
+        let of = |known: &Watched| topics(self.category, &known.name);
+        let needed: Vec<String> = self.needed().flat_map(of).collect();
+        for some in needed.chunks(TOPICS_PER_REQUEST) {
             self.talk.ask(at, Verb::Subscribe, some, Weight::Needed, out);
         }
+        // A request for each of these, so that a refusal spoils no other.
+        for extra in self.watched.iter().filter(|known| known.weight == Weight::Extra) {
+            self.talk.ask(at, Verb::Subscribe, &of(extra), Weight::Extra, out);
+        }
+        self.rise(out);
     }
 
     fn frame(&mut self, at: Boot, text: &str, out: &mut Vec<StreamOut>) {
@@ -331,6 +350,9 @@ impl StreamCodec for PublicStream {
         match self.talk.hear(at, text) {
             Ok(Heard::News(topic, frame)) => self.news(at, &topic, &frame, out),
             Ok(Heard::Agreed(_)) => self.rise(out),
+            Ok(Heard::Refused(asked, words)) if asked.weight == Weight::Extra => {
+                out.push(StreamOut::Remark(format!("the venue refuses the {}: {words}", asked.name())));
+            }
             Ok(Heard::Refused(asked, words)) => {
                 self.broken(format!("the venue refuses the {}: {words}", asked.name()), out);
             }
@@ -341,9 +363,13 @@ impl StreamCodec for PublicStream {
     }
 
     fn tick(&mut self, at: Boot, out: &mut Vec<StreamOut>) {
-        if self.talk.is_open()
-            && let Some(why) = self.talk.overdue(at).or_else(|| self.silent(at))
-        {
+        if !self.talk.is_open() {
+            return;
+        }
+        for asked in self.talk.overdue_extras(at) {
+            out.push(StreamOut::Remark(format!("no answer to the {}", asked.name())));
+        }
+        if let Some(why) = self.talk.overdue(at).or_else(|| self.silent(at)) {
             self.broken(why, out);
         }
     }

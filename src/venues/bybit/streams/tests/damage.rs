@@ -10,7 +10,7 @@ use crate::venues::bybit::symbols::Category;
 
 fn public() -> Line<PublicStream> {
     let symbols = [Symbol::new("BTC-USDT-PERP")];
-    Line::opened(PublicStream::new(VenueId(0), Category::Linear, "ws://127.0.0.1:1".into(), &symbols)).0
+    Line::opened(PublicStream::new(VenueId(0), Category::Linear, "ws://127.0.0.1:1".into(), &symbols, &[])).0
 }
 
 fn private() -> Line<PrivateStream> {

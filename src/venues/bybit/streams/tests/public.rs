@@ -9,7 +9,7 @@ const PERP: &str = "BTC-USDT-PERP";
 
 fn stream(category: Category, names: &[&str]) -> PublicStream {
     let symbols: Vec<Symbol> = names.iter().map(|name| Symbol::new(name)).collect();
-    PublicStream::new(VenueId(3), category, "ws://127.0.0.1:1".into(), &symbols)
+    PublicStream::new(VenueId(3), category, "ws://127.0.0.1:1".into(), &symbols, &[])
 }
 
 fn levels(text: &str) -> String {
@@ -273,6 +273,14 @@ fn silence_is_told_with_the_name_of_what_is_silent() {
         }
         assert!(why_broken(&line.wait(1_000)).contains("ETH-USDT-PERP"));
     }
+    // A pulse that stops, though everything else of the symbol goes on.
+    let mut line = live();
+    let mut out = Vec::new();
+    for number in 0..11 {
+        line.hear(&book("BTCUSDT", &format!("50 delta {}@{} 99x{number} |", 8 + number, 71 + number)));
+        out.extend(line.wait(1_000));
+    }
+    assert!(why_broken(&out).contains("orderbook.1.BTCUSDT"));
     // A book that was never shown whole.
     let (mut line, out) = Line::opened(stream(Category::Linear, &[PERP]));
     line.hear(&agreed(&requests(&out)[0].0, "subscribe"));
@@ -290,8 +298,8 @@ fn a_book_that_stands_still_while_the_best_price_moves_is_told() {
     let mut line = live();
     let mut out = Vec::new();
     for second in 0..20 {
-        // The same best price again and again, then one move that the deeper book never shows.
-        let size = if second < 5 { 1 } else { 2 };
+        // The same best price again and again, then moves that the deeper book never shows.
+        let size = if second < 5 { 1 } else { second };
         line.hear(&book("BTCUSDT", &format!("1 snapshot {0}@{0} 100x{size} | 101x3", 100 + second)));
         out.extend(line.wait(1_000));
         assert_eq!(out.len(), usize::from(second >= 15), "second {second}");
@@ -304,6 +312,34 @@ fn a_book_that_stands_still_while_the_best_price_moves_is_told() {
         line.hear(&book("BTCUSDT", &format!("50 delta {}@{} 100x{second} |", 8 + second, 100 + second)));
         assert_eq!(line.wait(1_000), []);
     }
+}
+
+#[test]
+fn a_symbol_that_is_only_watched_may_be_refused_silent_or_broken() {
+    let extra = [Symbol::new("OLD-USDT-PERP")];
+    let with = |symbols: &[Symbol]| PublicStream::new(VenueId(3), Category::Linear, "ws://x".into(), symbols, &extra);
+    let (mut line, out) = Line::opened(with(&[Symbol::new(PERP)]));
+    let asked = requests(&out);
+    assert_eq!((asked.len(), asked[1].2[0].as_str()), (2, "orderbook.1.OLDUSDT"), "a request of its own");
+    let no = format!(r#"{{"success":false,"ret_msg":"Invalid symbol","req_id":"{}","op":"subscribe"}}"#, asked[1].0);
+    assert_eq!(line.told(&no), ["remark"]);
+    line.hear(&agreed(&asked[0].0, "subscribe"));
+    line.hear(&book("BTCUSDT", "50 snapshot 7@70 100x1 | 101x3"));
+    assert!(is_up(&line.hear(&book("BTCUSDT", "1 snapshot 7@70 100x1 | 101x3"))));
+    for _ in 0..20 {
+        line.hear(&book("BTCUSDT", "1 snapshot 7@70 100x1 | 101x3"));
+        assert_eq!(line.wait(1_000), []);
+    }
+    // If it is there, it is quoted; if it breaks, it is asked for anew once and then left.
+    assert_eq!(line.told(&book("OLDUSDT", "1 snapshot 7@70 5x1 | 6x1")), ["quote OLD-USDT-PERP 5x1 6x1"]);
+    for n_asked in [2, 0] {
+        line.hear(&book("OLDUSDT", "50 snapshot 7@70 5x1 | 6x1"));
+        assert_eq!(requests(&line.hear(&book("OLDUSDT", "50 delta 8@71 6x1 |"))).len(), n_asked);
+    }
+    // A socket that has nothing else is up, and stays so when nobody answers.
+    let (mut line, out) = Line::opened(with(&[]));
+    assert!(is_up(&out));
+    assert_eq!(line.wait(20_000).iter().map(word).collect::<Vec<_>>(), ["remark"]);
 }
 
 #[test]
@@ -329,6 +365,18 @@ fn every_shape_of_a_pong_is_one_and_its_absence_is_told() {
         }
         assert_eq!(out.len(), usize::from(pong.is_none()), "{pong:?}");
     }
+}
+
+#[test]
+fn a_new_ping_does_not_excuse_the_one_before() {
+    let mut line = live();
+    let mut out = Vec::new();
+    for _ in 0..4 {
+        line.hear(&book("BTCUSDT", "1 snapshot 5@70 100x1 | 101x3"));
+        line.ping();
+        out.extend(line.wait(3_000));
+    }
+    assert!(why_broken(&out).contains("ping"));
 }
 
 #[test]
@@ -366,7 +414,7 @@ fn the_last_trade_of_a_frame_is_the_last() {
     assert_eq!(told, ["BTC-USDT-PERP last 16578.6x0.001 SELL 1672304486865"]);
     assert_eq!(line.told(&frame(&[])), [] as [&str; 0]);
     for bad in [row("0", "Buy"), row("-1", "Buy"), row("1", "Both"), "7".into()] {
-        assert_eq!(line.told(&frame(&[bad.clone()])), ["remark"], "{bad}");
+        assert_eq!(line.told(&frame(std::slice::from_ref(&bad))), ["remark"], "{bad}");
     }
 }
 

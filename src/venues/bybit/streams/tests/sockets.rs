@@ -11,6 +11,7 @@ fn named(symbols: &Symbols, key: Option<&ApiKey>) -> Vec<(Stream, String, String
     let sockets = Sockets {
         venue: VenueId(0),
         symbols,
+        configured: symbols.ours(),
         key,
         exclusive_account: false,
         public_url: &public_url,
@@ -38,7 +39,9 @@ fn more_symbols_than_a_connection_carries_are_shared_out() {
     let public_url = |_: Category| "ws://127.0.0.1:1/linear".to_owned();
     let private_url = "ws://127.0.0.1:1/v5/private";
     let (venue, key, exclusive_account) = (VenueId(0), None, false);
-    let sockets = Sockets { venue, symbols: &many, key, exclusive_account, public_url: &public_url, private_url };
+    let (symbols, configured) = (&many, &many.ours()[..399]);
+    let public_url = &public_url;
+    let sockets = Sockets { venue, symbols, configured, key, exclusive_account, public_url, private_url };
     let mut seen = Vec::new();
     for (number, (_, name, mut codec)) in streams(&sockets).into_iter().enumerate() {
         assert_eq!(name, if number == 0 { "public-linear".into() } else { format!("public-linear-{}", number + 1) });
