@@ -212,8 +212,9 @@ const MACHINE_PATHS: &[&str] = &[
     concat!("/Us", "ers/"),
     concat!("../sha", "red/"),
 ];
-/// The gate uses a copy of the advisory data base that may lie beside the repository.
-const MACHINE_PATH_HOMES: &[&str] = &[".ci/run"];
+/// The gate uses a copy of the advisory data base that may lie beside the repository; two tests read frames and answers of
+/// venues that may lie there, and say so where they do not.
+const MACHINE_PATH_HOMES: &[&str] = &[".ci/run", "tests/it/venue_samples.rs", "tests/it/venue_streams.rs"];
 
 const UNFINISHED_WORDS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 

@@ -85,6 +85,7 @@ pub fn dispatch(
             commands::doctor::doctor(&given, &looking, console)
         }
         Command::Init => commands::init::init(global.config.as_deref(), console),
+        Command::Exchange(arguments) => commands::exchange::exchange(arguments, console),
         Command::Completions { shell } => commands::completions::completions(*shell, console),
         command => match &place {
             Ok(place) => with_place(command, place, console),
@@ -114,6 +115,7 @@ fn with_place(command: &Command, place: &Place, console: &mut Console<'_>) -> u8
         | Command::Config
         | Command::Doctor { .. }
         | Command::Init
+        | Command::Exchange(_)
         | Command::Completions { .. } => exit::USAGE,
     }
 }

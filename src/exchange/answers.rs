@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::asks::{AccountId, Micros, Ticket};
+use super::asks::{AccountId, Micros, OrderMarks, Ticket};
 use super::limits::LimitInfo;
 use crate::domain::ids::{Symbol, TradeId, VenueOrderId};
 use crate::domain::instrument::InstrumentRules;
@@ -114,7 +114,8 @@ pub struct BatchItem {
 }
 
 /// Why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// No such order is known.
     OrderNotFound,
@@ -217,6 +218,10 @@ pub enum Reason {
     IocRest,
     /// It met an order of its own account; the later one goes.
     SelfTrade,
+    /// It could only have made a position smaller, and there was not that much left of it.
+    ReduceOnly,
+    /// Its account's position is being liquidated.
+    Liquidation,
 }
 
 impl Reason {
@@ -230,6 +235,8 @@ impl Reason {
             Reason::PostOnlyRejected => "post_only_rejected",
             Reason::IocRest => "ioc_rest",
             Reason::SelfTrade => "self_trade",
+            Reason::ReduceOnly => "reduce_only",
+            Reason::Liquidation => "liquidation",
         }
     }
 
@@ -242,7 +249,9 @@ impl Reason {
             | Reason::Countdown
             | Reason::PostOnlyWouldCross
             | Reason::IocRest
-            | Reason::SelfTrade => Status::Canceled,
+            | Reason::SelfTrade
+            | Reason::ReduceOnly
+            | Reason::Liquidation => Status::Canceled,
         }
     }
 }
@@ -276,6 +285,28 @@ pub struct OrderView {
     pub created_at: Micros,
     /// When it ended.
     pub closed_at: Option<Micros>,
+    /// What it says beyond its terms.
+    pub marks: OrderMarks,
+    /// Prices times quantities of its fills.
+    pub worth: Decimal,
+    /// Fees of its fills.
+    pub paid: Decimal,
+    /// When it changed last.
+    pub updated_at: Micros,
+}
+
+/// Why something was booked on an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// An order of the account traded.
+    Trade,
+    /// Funding of a contract; the fee is what was paid.
+    Funding,
+    /// The venue closed the position.
+    Liquidation,
+    /// The venue closed the position against somebody's liquidation.
+    AutoDeleverage,
 }
 
 /// A fill as the venue shows it.
@@ -303,6 +334,8 @@ pub struct FillView {
     pub maker: bool,
     /// When.
     pub at: Micros,
+    /// Why. Anything but a trade has no order: both names are empty.
+    pub cause: Cause,
 }
 
 /// What an account holds of a currency.

@@ -94,6 +94,112 @@ pub struct NewOrder {
     pub not_after: Option<Micros>,
 }
 
+/// What an order says beyond its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrderMarks {
+    /// Sent as a market order; its price is how far the venue goes.
+    #[serde(skip_serializing_if = "is_false")]
+    pub market: bool,
+    /// Only ever makes a position smaller.
+    #[serde(skip_serializing_if = "is_false")]
+    pub reduce_only: bool,
+    /// All at once or not at all.
+    #[serde(skip_serializing_if = "is_false")]
+    pub all_or_none: bool,
+    /// Which of a hedged pair of positions it is for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub position_index: u8,
+    /// A market buy that was asked for in this much of the quote currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quote_qty: Option<Decimal>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+impl OrderMarks {
+    /// Whether it says nothing.
+    pub fn is_plain(&self) -> bool {
+        *self == OrderMarks::default()
+    }
+}
+
+/// A new order with what it says beyond its terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The order.
+    #[serde(flatten)]
+    pub order: NewOrder,
+    /// What else.
+    #[serde(default, skip_serializing_if = "OrderMarks::is_plain")]
+    pub marks: OrderMarks,
+}
+
+/// A page of orders, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderPage {
+    /// Ended orders instead of open ones.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ended: bool,
+    /// Of the ended ones only those the history has: it may be a moment behind.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub history: bool,
+    /// Of these instruments.
+    pub symbols: Vec<Symbol>,
+    /// Not created before this.
+    #[serde(rename = "since_us", default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Micros>,
+    /// Created before this.
+    #[serde(rename = "until_us", default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Micros>,
+    /// Where the page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Rows on it.
+    pub limit: usize,
+}
+
+/// A page of fills, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FillPage {
+    /// Of these instruments.
+    pub symbols: Vec<Symbol>,
+    /// Only of this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRef>,
+    /// Not before this.
+    #[serde(rename = "since_us", default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Micros>,
+    /// Before this.
+    #[serde(rename = "until_us", default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Micros>,
+    /// Where the page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Rows on it.
+    pub limit: usize,
+}
+
+/// A change of a resting order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amendment {
+    /// Which order.
+    #[serde(flatten)]
+    pub which: OrderRef,
+    /// Its new price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Decimal>,
+    /// How much it is to be in all, what is filled included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qty: Option<Decimal>,
+}
+
 /// Which order: by the caller's name, the venue's, or both (then both must fit).
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OrderRef {
@@ -123,6 +229,15 @@ impl OrderRef {
 pub enum Ask {
     /// Place an order.
     Create(NewOrder),
+    /// Place an order that says more than its terms.
+    Place(Placement),
+    /// Place several, answered one by one, in the order asked for.
+    PlaceBatch {
+        /// Which.
+        placements: Vec<Placement>,
+    },
+    /// Change a resting order.
+    Amend(Amendment),
     /// Cancel one order.
     Cancel(OrderRef),
     /// Cancel several, answered one by one.
@@ -135,6 +250,11 @@ pub enum Ask {
         /// Of this symbol only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         symbol: Option<Symbol>,
+    },
+    /// Cancel every order of the account in these instruments.
+    CancelScope {
+        /// Which.
+        symbols: Vec<Symbol>,
     },
     /// An order, live or recently ended.
     Query(OrderRef),
@@ -155,6 +275,10 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cursor: Option<String>,
     },
+    /// A page of orders, newest first.
+    ListOrders(OrderPage),
+    /// A page of fills, newest first.
+    ListTrades(FillPage),
     /// What the account holds.
     Balances,
     /// The account's contracts.
@@ -176,21 +300,25 @@ pub enum Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskKind {
-    /// [`Ask::Create`].
+    /// [`Ask::Create`] and [`Ask::Place`].
     Create,
+    /// [`Ask::PlaceBatch`].
+    CreateBatch,
+    /// [`Ask::Amend`].
+    Amend,
     /// [`Ask::Cancel`].
     Cancel,
     /// [`Ask::CancelBatch`].
     CancelBatch,
-    /// [`Ask::CancelAll`].
+    /// [`Ask::CancelAll`] and [`Ask::CancelScope`].
     CancelAll,
     /// [`Ask::Query`].
     Query,
-    /// [`Ask::History`].
+    /// [`Ask::History`], and [`Ask::ListOrders`] of ended orders.
     History,
-    /// [`Ask::ListOpen`].
+    /// [`Ask::ListOpen`], and [`Ask::ListOrders`] of open orders.
     ListOpen,
-    /// [`Ask::ListFills`].
+    /// [`Ask::ListFills`] and [`Ask::ListTrades`].
     ListFills,
     /// [`Ask::Balances`].
     Balances,
@@ -212,9 +340,14 @@ impl AskKind {
         matches!(self, AskKind::Cancel | AskKind::CancelBatch | AskKind::CancelAll)
     }
 
+    /// Whether it places orders.
+    pub fn creates(self) -> bool {
+        matches!(self, AskKind::Create | AskKind::CreateBatch)
+    }
+
     /// Whether it can change an order.
     pub fn changes_orders(self) -> bool {
-        self == AskKind::Create || self.cancels()
+        self.creates() || self == AskKind::Amend || self.cancels()
     }
 }
 
@@ -222,14 +355,17 @@ impl Ask {
     /// Which kind.
     pub fn kind(&self) -> AskKind {
         match self {
-            Ask::Create(_) => AskKind::Create,
+            Ask::Create(_) | Ask::Place(_) => AskKind::Create,
+            Ask::PlaceBatch { .. } => AskKind::CreateBatch,
+            Ask::Amend(_) => AskKind::Amend,
             Ask::Cancel(_) => AskKind::Cancel,
             Ask::CancelBatch { .. } => AskKind::CancelBatch,
-            Ask::CancelAll { .. } => AskKind::CancelAll,
+            Ask::CancelAll { .. } | Ask::CancelScope { .. } => AskKind::CancelAll,
             Ask::Query(_) => AskKind::Query,
-            Ask::History(_) => AskKind::History,
+            Ask::ListOrders(page) if !page.ended => AskKind::ListOpen,
+            Ask::History(_) | Ask::ListOrders(_) => AskKind::History,
             Ask::ListOpen { .. } => AskKind::ListOpen,
-            Ask::ListFills { .. } => AskKind::ListFills,
+            Ask::ListFills { .. } | Ask::ListTrades(_) => AskKind::ListFills,
             Ask::Balances => AskKind::Balances,
             Ask::Positions => AskKind::Positions,
             Ask::Instruments => AskKind::Instruments,
@@ -239,10 +375,29 @@ impl Ask {
         }
     }
 
+    /// The signed deadline of a create.
+    pub(super) fn not_after(&self) -> Option<Micros> {
+        match self {
+            Ask::Create(new) => new.not_after,
+            Ask::Place(placement) => placement.order.not_after,
+            Ask::PlaceBatch { placements } => placements.iter().filter_map(|placement| placement.order.not_after).min(),
+            _ => None,
+        }
+    }
+
+    /// How many items a batch has.
+    pub(super) fn item_count(&self) -> usize {
+        match self {
+            Ask::PlaceBatch { placements } => placements.len(),
+            _ => self.named().len(),
+        }
+    }
+
     /// The orders it names.
     pub(super) fn named(&self) -> &[OrderRef] {
         match self {
             Ask::Cancel(which) | Ask::Query(which) | Ask::History(which) => std::slice::from_ref(which),
+            Ask::Amend(amendment) => std::slice::from_ref(&amendment.which),
             Ask::CancelBatch { orders } => orders,
             _ => &[],
         }

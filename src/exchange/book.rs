@@ -136,6 +136,13 @@ impl Book {
         entries.map(|(&ticks, &rank)| (ticks, rank)).collect()
     }
 
+    /// What of the crowd stands at this price.
+    pub(super) fn crowd_lots(&self, side: Side, ticks: i64) -> i64 {
+        let half = self.half(side);
+        let entry = half.crowd.get(&ticks).zip(half.levels.get(&ticks));
+        entry.and_then(|(rank, level)| level.queue.get(rank)).map_or(0, |entry| entry.lots)
+    }
+
     /// Whether the crowd stands at this price.
     pub(super) fn crowd_at(&self, side: Side, ticks: i64) -> bool {
         self.half(side).crowd.contains_key(&ticks)

@@ -8,9 +8,10 @@ use super::answers::Emit;
 use super::asks::{AccountId, Micros};
 use super::faults::{Fault, Place};
 use super::ledger::{self, Line};
-use super::money::Purse;
+use super::money::{Purse, minus, plus};
 use super::trading::fill_line;
 use super::venue::{Exchange, Filled, Life, Order};
+use crate::domain::money::Decimal;
 
 impl Exchange {
     /// The beginning of a fresh ledger that stands for everything so far; write it whole, then let it take the old one's
@@ -38,6 +39,9 @@ impl Exchange {
             }
             self.holder_lines(&account.to_string(), &holder.purse, &mut lines);
         }
+        for ((account, product), &window_s) in &self.switches {
+            lines.push((self.now, Line::Switch { account: *account, product: product.clone(), window_s }));
+        }
         self.holder_lines("crowd", &self.crowd, &mut lines);
         self.holder_lines("fees", &self.fees, &mut lines);
         for place in 0..self.pits.len() {
@@ -50,21 +54,27 @@ impl Exchange {
     /// Orders, their remembered fills, their ends.
     fn order_lines(&self, lines: &mut Vec<(Micros, Line)>) {
         let mut fills: Vec<(AccountId, &Filled)> = Vec::new();
-        let mut listed_lots: BTreeMap<u64, i64> = BTreeMap::new();
+        let mut listed_lots: BTreeMap<u64, (i64, Decimal, Decimal)> = BTreeMap::new();
         for (&account, holder) in &self.accounts {
             for filled in &holder.fills {
                 fills.push((account, filled));
                 if let Some(order) = holder.names.get(filled.view.client_id.as_str()).and_then(|no| self.orders.get(no))
                 {
-                    let lots = self.grids[order.pit].lots(filled.view.qty).unwrap_or(0);
-                    *listed_lots.entry(order.no).or_default() += lots;
+                    let grid = &self.grids[order.pit];
+                    let lots = grid.lots(filled.view.qty).unwrap_or(0);
+                    let ticks = grid.ticks(filled.view.price).unwrap_or(0);
+                    let listed = listed_lots.entry(order.no).or_default();
+                    listed.0 += lots;
+                    listed.1 = plus(listed.1, grid.notional(ticks, lots));
+                    listed.2 = plus(listed.2, filled.view.fee);
                 }
             }
         }
         fills.sort_by_key(|(_, filled)| (filled.trade, !filled.view.maker));
         for order in self.orders.values() {
-            let listed = listed_lots.get(&order.no).copied().unwrap_or(0);
-            lines.push((order.created_at, self.accepted_line(order, order.filled_lots - listed)));
+            let (lots, worth, paid) = listed_lots.get(&order.no).copied().unwrap_or_default();
+            let (worth, paid) = (minus(order.worth, worth), minus(order.paid, paid));
+            lines.push((order.created_at, self.accepted_line(order, order.filled_lots - lots, worth, paid)));
         }
         lines.extend(fills.into_iter().map(|(account, filled)| (filled.view.at, fill_line(account, filled))));
         for order in self.closed.iter().filter_map(|no| self.orders.get(no)) {
@@ -105,6 +115,7 @@ impl Exchange {
                     ticket: Some(ticket),
                     client_ids: Vec::new(),
                     time_ms: Some(late.due.millis()),
+                    detail: None,
                 },
             ));
         }

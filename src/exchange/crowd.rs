@@ -108,7 +108,18 @@ impl Exchange {
     pub(super) fn touch(&self, place: usize) -> Touch {
         let pit = &self.pits[place];
         let (bid, ask) = (pit.book.best(Side::Buy), pit.book.best(Side::Sell));
-        if self.setup.activity > 0 {
+        if let Some(fed) = &pit.fed {
+            // What it shows counts for post-only also where accounts have taken it already.
+            let shown_bid = fed.bid_ticks.map(|ticks| (ticks, fed.bid_lots));
+            let shown_ask = fed.ask_ticks.map(|ticks| (ticks, fed.ask_lots));
+            let better = |own: Option<(i64, i64)>, shown: Option<(i64, i64)>, side: Side| match (own, shown) {
+                (Some(own), Some(shown)) if side == Side::Buy => Some(if own.0 > shown.0 { own } else { shown }),
+                (Some(own), Some(shown)) => Some(if own.0 < shown.0 { own } else { shown }),
+                (own, shown) => own.or(shown),
+            };
+            return (better(bid, shown_bid, Side::Buy), better(ask, shown_ask, Side::Sell));
+        }
+        if self.setup.activity > 0 || self.setup.fed {
             return (bid, ask);
         }
         let (painted_bid, painted_ask) = pit.market.painted();
@@ -120,7 +131,7 @@ impl Exchange {
     /// The book changed: a quote is due when its time has come.
     pub(super) fn stir(&mut self, place: usize) {
         let pit = &mut self.pits[place];
-        if pit.quote_due {
+        if pit.quote_due || self.setup.fed {
             return;
         }
         pit.quote_due = true;
@@ -141,6 +152,9 @@ impl Exchange {
         let lands = now.plus(self.draw_latency());
         let pit = &mut self.pits[place];
         pit.quote_due = false;
+        if self.setup.fed {
+            return;
+        }
         let empty = touch == (None, None) && pit.quoted.is_none();
         if empty || pit.quoted == Some(touch) || self.alone_until.is_some() {
             return;

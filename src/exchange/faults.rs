@@ -12,7 +12,8 @@ use super::chance::Chance;
 use crate::domain::settings::SimFaults;
 
 /// Something that goes wrong, once. `None` inside means: drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// Carried out; the answer never comes.
     AnswerLost,
@@ -97,7 +98,7 @@ impl Fault {
     fn suits(&self, place: Place) -> bool {
         let ask = match place {
             Place::Ask(kind) => Some(kind),
-            Place::OrderPush | Place::FillPush => None,
+            Place::OrderPush | Place::FillPush | Place::Http | Place::Socket => None,
         };
         match self {
             Fault::AnswerLost
@@ -107,7 +108,8 @@ impl Fault {
             | Fault::RateLimited { .. }
             | Fault::Refused(_) => ask.is_some(),
             Fault::LateExecution { .. } => ask.is_some_and(AskKind::changes_orders),
-            Fault::PartialBatch { .. } | Fault::ShuffledBatch => ask == Some(AskKind::CancelBatch),
+            Fault::PartialBatch { .. } => matches!(ask, Some(AskKind::CancelBatch | AskKind::CreateBatch)),
+            Fault::ShuffledBatch => ask == Some(AskKind::CancelBatch),
             Fault::NotFound => matches!(ask, Some(AskKind::Cancel | AskKind::Query)),
             Fault::StaleListing { .. } => ask == Some(AskKind::ListOpen),
             Fault::BrokenListing => matches!(ask, Some(AskKind::ListOpen | AskKind::ListFills)),
@@ -125,16 +127,19 @@ pub enum Place {
     OrderPush,
     /// A push of a fill.
     FillPush,
+    /// A request in a dialect, before anything is known of it but its path.
+    Http,
+    /// A socket of a dialect.
+    Socket,
     /// A request of this kind.
     #[serde(untagged)]
     Ask(AskKind),
 }
 
 /// What a plan waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum On {
-    /// Requests of this kind.
-    Ask(AskKind),
     /// Requests of every kind.
     AnyAsk,
     /// Cancels: single, batch and all.
@@ -145,6 +150,9 @@ pub enum On {
     FillPush,
     /// Every push.
     AnyPush,
+    /// Requests of this kind.
+    #[serde(untagged)]
+    Ask(AskKind),
 }
 
 impl On {
@@ -221,6 +229,8 @@ impl Plan {
     fn possible(&self) -> bool {
         let asks = [
             AskKind::Create,
+            AskKind::CreateBatch,
+            AskKind::Amend,
             AskKind::Cancel,
             AskKind::CancelBatch,
             AskKind::CancelAll,
@@ -250,7 +260,8 @@ pub struct ImpossiblePlan {
 }
 
 /// Rates of random faults, each per thousand requests (or pushes) it can happen to.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FaultRates {
     /// [`Fault::AnswerLost`].
     pub answer_lost: u32,

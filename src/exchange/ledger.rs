@@ -41,8 +41,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::answers::Reason;
-use super::asks::{AccountId, Ask, Micros, Ticket};
+use super::answers::{Cause, Reason};
+use super::asks::{AccountId, Ask, Micros, OrderMarks, Ticket};
 use super::faults::Place;
 use crate::domain::ids::{Symbol, TradeId, VenueOrderId};
 use crate::domain::money::Decimal;
@@ -109,6 +109,50 @@ pub(super) enum Line {
         client_ids: Vec<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         time_ms: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// A request in a dialect has arrived.
+    Http {
+        ticket: Ticket,
+        method: String,
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<AccountId>,
+        client_ids: Vec<String>,
+        /// What the gate said; 0: let in.
+        code: i64,
+    },
+    /// The window of a dead man's switch that a dialect keeps.
+    Switch {
+        account: AccountId,
+        product: String,
+        window_s: u32,
+    },
+    /// A dead man's switch of a dialect ran out.
+    SwitchFired {
+        account: AccountId,
+        product: String,
+    },
+    /// A resting order was changed.
+    Amended {
+        #[serde(flatten)]
+        who: Who,
+        price: Decimal,
+        qty: Decimal,
+    },
+    /// Something that no order of the account did.
+    External {
+        account: AccountId,
+        cause: Cause,
+        trade_id: TradeId,
+        trade: u64,
+        symbol: Symbol,
+        side: Side,
+        price: Decimal,
+        qty: Decimal,
+        fee: Decimal,
+        fee_asset: String,
     },
     Executed {
         request: u64,
@@ -123,6 +167,14 @@ pub(super) enum Line {
         qty: Decimal,
         filled: Decimal,
         time_in_force: TimeInForce,
+        #[serde(default, skip_serializing_if = "OrderMarks::is_plain")]
+        marks: OrderMarks,
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        worth: Decimal,
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        paid: Decimal,
+        #[serde(rename = "updated_us", default, skip_serializing_if = "Option::is_none")]
+        updated: Option<Micros>,
     },
     Rejected {
         request: u64,
@@ -199,6 +251,10 @@ pub(super) struct Entry {
     pub(super) us: u16,
     #[serde(flatten)]
     pub(super) line: Line,
+}
+
+fn is_nothing(amount: &Decimal) -> bool {
+    amount.is_zero()
 }
 
 fn is_zero(number: &u16) -> bool {
@@ -325,6 +381,10 @@ mod tests {
                 qty: Decimal::ONE,
                 filled: Decimal::ZERO,
                 time_in_force: TimeInForce::PostOnly,
+                marks: OrderMarks::default(),
+                worth: Decimal::ZERO,
+                paid: Decimal::ZERO,
+                updated: None,
             },
         }
     }

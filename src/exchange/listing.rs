@@ -3,7 +3,7 @@
 //! Always holds: a page costs what is on it, however long the list is.
 
 use super::answers::{Body, ErrorCode, FillView, OrderView, PositionView};
-use super::asks::{AccountId, Micros, OrderRef};
+use super::asks::{AccountId, FillPage, Micros, OrderPage, OrderRef};
 use super::requests::Twist;
 use super::venue::{Exchange, Life, Order};
 
@@ -64,6 +64,94 @@ impl Exchange {
             next = Some(BROKEN.to_owned());
         }
         Ok(Body::OpenOrders { rows, next })
+    }
+
+    /// A page of orders, the newest first.
+    pub(super) fn list_orders(&self, account: AccountId, page: &OrderPage, twist: &Twist) -> Result<Body, ErrorCode> {
+        if page.cursor.as_deref() == Some(BROKEN) {
+            return Err(ErrorCode::Server);
+        }
+        let mut place = match &page.cursor {
+            None => Place { after: u64::MAX, as_of: None },
+            cursor => Place::parse(cursor.as_deref())?,
+        };
+        if let Twist::Stale(stale_us) = twist {
+            place.as_of = Some(self.now.plus(-stale_us));
+        }
+        let pits: Vec<usize> = page.symbols.iter().filter_map(|symbol| self.pit(symbol)).collect();
+        let wanted = |order: &&Order| {
+            order.account == account
+                && order.no < place.after
+                && pits.contains(&order.pit)
+                && page.since.is_none_or(|since| order.created_at >= since)
+                && page.until.is_none_or(|until| order.created_at < until)
+        };
+        let limit = page.limit.max(1);
+        let mut orders: Vec<&Order> = Vec::new();
+        let live = self.accounts.get(&account).map(|holder| &holder.live).into_iter().flatten();
+        let live = live.rev().filter_map(|no| self.orders.get(no));
+        let shown_from = self.now.plus(-self.setup.history_lag_us.max(0));
+        let told = |order: &&Order| match order.life {
+            Life::Closed(at, _) => !page.history || at <= shown_from,
+            Life::Taking | Life::Resting(_) => false,
+        };
+        if page.ended {
+            let ended = self.closed.iter().rev().filter_map(|no| self.orders.get(no));
+            orders.extend(ended.filter(wanted).filter(told));
+        } else if let Some(as_of) = place.as_of {
+            let then = self.closed.iter().rev().filter_map(|no| self.orders.get(no));
+            let then = then.take_while(|order| matches!(order.life, Life::Closed(at, _) if at > as_of));
+            orders.extend(live.chain(then).filter(wanted).filter(|order| order.created_at <= as_of));
+        } else {
+            orders.extend(live.filter(wanted).take(limit));
+        }
+        orders.sort_by_key(|order| std::cmp::Reverse(order.no));
+        orders.truncate(limit);
+        let mut next = orders.last().map(|last| Place::cursor(last.no, place.as_of));
+        let view = |order: &Order| match place.as_of {
+            Some(as_of) if !page.ended => self.view_then(order, as_of),
+            _ => self.view(order),
+        };
+        let mut rows: Vec<OrderView> = orders.into_iter().map(view).collect();
+        if *twist == Twist::Broken {
+            rows.truncate(rows.len() / 2);
+            next = Some(BROKEN.to_owned());
+        }
+        Ok(Body::OpenOrders { rows, next })
+    }
+
+    /// A page of fills, the newest first.
+    pub(super) fn list_trades(&self, account: AccountId, page: &FillPage, twist: &Twist) -> Result<Body, ErrorCode> {
+        let before: u64 = match page.cursor.as_deref() {
+            None => u64::MAX,
+            Some(BROKEN) => return Err(ErrorCode::Server),
+            Some(text) => text.parse().map_err(|_| ErrorCode::BadRequest("unknown cursor".to_owned()))?,
+        };
+        let complete_to = self.now.plus(-self.setup.fills_lag_us.max(0));
+        let of_order = match &page.order {
+            None => None,
+            Some(which) => match self.find(account, which) {
+                Ok(order) => Some(order.order_id.clone()),
+                Err(_) => return Ok(Body::Fills { rows: Vec::new(), next: None, complete_to }),
+            },
+        };
+        let fills = self.accounts.get(&account).map(|holder| &holder.fills).into_iter().flatten();
+        let wanted = fills.rev().filter(|fill| {
+            fill.trade < before
+                && fill.booked_at <= complete_to
+                && page.symbols.contains(&fill.view.symbol)
+                && of_order.as_ref().is_none_or(|order_id| *order_id == fill.view.order_id)
+                && page.since.is_none_or(|since| fill.view.at >= since)
+                && page.until.is_none_or(|until| fill.view.at < until)
+        });
+        let found: Vec<_> = wanted.take(page.limit.max(1)).collect();
+        let mut next = found.last().map(|fill| fill.trade.to_string());
+        let mut rows: Vec<FillView> = found.into_iter().map(|fill| fill.view.clone()).collect();
+        if *twist == Twist::Broken {
+            rows.truncate(rows.len() / 2);
+            next = Some(BROKEN.to_owned());
+        }
+        Ok(Body::Fills { rows, next, complete_to })
     }
 
     fn open_now(&self, account: AccountId, after: u64, wanted: usize) -> Vec<(u64, OrderView)> {

@@ -72,6 +72,39 @@ impl Exchange {
         levels.map(|(ticks, lots)| (grid.price(ticks), grid.qty(lots))).collect()
     }
 
+    /// The first levels of one side as the public sees them, best first: ticks and lots. Where the market is painted, so
+    /// are the levels behind its touch.
+    pub(super) fn levels(&self, place: usize, side: Side, levels_max: usize) -> Vec<(i64, i64)> {
+        const PAINTED_LEVELS: i64 = 25;
+        let pit = &self.pits[place];
+        let own = pit.book.depth(side, levels_max);
+        if self.setup.activity > 0 || self.setup.fed {
+            return own;
+        }
+        let mut levels: BTreeMap<i64, i64> = own.into_iter().collect();
+        let ((bid, lots), (ask, _)) = pit.market.painted();
+        let gap = (bid / 40_000).max(1);
+        for level in 0..PAINTED_LEVELS {
+            let ticks = if side == Side::Buy { bid - level * gap } else { ask + level * gap };
+            // An account's order that stands beyond the painted touch hides what is painted behind it.
+            let hidden = match pit.book.best(side.opposite()) {
+                Some((best, _)) if side == Side::Buy => ticks >= best,
+                Some((best, _)) => ticks <= best,
+                None => false,
+            };
+            if ticks > 0 && !hidden {
+                // Not all alike, and always the same at the same price.
+                let painted = lots / 2 + ticks.wrapping_mul(7_919) % (lots / 2).max(1);
+                *levels.entry(ticks).or_default() += painted;
+            }
+        }
+        let levels = levels.into_iter();
+        match side {
+            Side::Buy => levels.rev().take(levels_max).collect(),
+            Side::Sell => levels.take(levels_max).collect(),
+        }
+    }
+
     pub(super) fn view(&self, order: &Order) -> OrderView {
         let grid = &self.grids[order.pit];
         let (closed_at, reason) = match order.life {
@@ -92,6 +125,10 @@ impl Exchange {
             reason,
             created_at: order.created_at,
             closed_at,
+            marks: order.marks,
+            worth: order.worth,
+            paid: order.paid,
+            updated_at: order.updated_at,
         }
     }
 }

@@ -10,7 +10,8 @@
 //! ledger before anyone hears of it, injected faults included, and [`Exchange::restore`] brings all of it back.
 //! Never does: reads a clock, draws from anything but its seed, shares a request or answer type with a trader.
 //!
-//! Absent on purpose: amendments, stop orders, liquidation, funding; the crowd does not react to what accounts do.
+//! Absent on purpose: stop orders; the crowd does not react to what accounts do. Funding and liquidation happen only
+//! where somebody outside orders them.
 
 mod answers;
 mod asks;
@@ -18,7 +19,10 @@ mod book;
 mod chance;
 mod checkpoint;
 mod crowd;
+pub mod dialects;
+mod external;
 mod faults;
+mod fed;
 pub mod ledger;
 mod limits;
 mod listing;
@@ -32,10 +36,12 @@ mod trading;
 mod venue;
 
 pub use answers::{
-    BalanceView, BatchItem, Body, Emit, ErrorCode, FillView, Names, OrderView, PositionView, Push, Quote, Reason,
-    Reply, Status,
+    BalanceView, BatchItem, Body, Cause, Emit, ErrorCode, FillView, Names, OrderView, PositionView, Push, Quote,
+    Reason, Reply, Status,
 };
-pub use asks::{AccountId, Ask, AskKind, Micros, NewOrder, OrderRef, Ticket};
+pub use asks::{
+    AccountId, Amendment, Ask, AskKind, FillPage, Micros, NewOrder, OrderMarks, OrderPage, OrderRef, Placement, Ticket,
+};
 pub use faults::{Fault, FaultRates, ImpossiblePlan, On, Place, Plan, Times};
 pub use ledger::BadLedger;
 pub use limits::LimitInfo;

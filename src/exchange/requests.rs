@@ -3,7 +3,7 @@
 //! Always holds: a request meets at most one fault, and the fault stands in the ledger before its effect.
 
 use super::answers::{BatchItem, Body, ErrorCode, Names, Reason, Reply};
-use super::asks::{AccountId, Ask, AskKind, Micros, OrderRef, Ticket};
+use super::asks::{AccountId, Amendment, Ask, AskKind, Micros, NewOrder, OrderMarks, OrderRef, Placement, Ticket};
 use super::faults::{Fault, Place, Scene};
 use super::ledger::Line;
 use super::limits::LimitInfo;
@@ -70,7 +70,13 @@ impl Exchange {
             ticket: Some(asked.ticket),
             client_ids,
             time_ms: time.map(Micros::millis),
+            detail: None,
         });
+        if matches!(fault, Fault::LateExecution { .. } | Fault::AnswerLost)
+            && let Some(unanswered) = &mut self.unanswered
+        {
+            unanswered.push(asked.ticket);
+        }
         match fault {
             Fault::ServerError => self.answer(asked, Err(ErrorCode::Server), 0),
             Fault::RateLimited { retry_after_ms } => {
@@ -121,13 +127,14 @@ impl Exchange {
         let millis = |given: &Option<u32>, drawn: i64| given.map_or(drawn, i64::from);
         match fault {
             Fault::LateExecution { after_ms } => {
-                let drawn = match ask {
+                let drawn = match ask.not_after() {
                     // After half of what the deadline leaves, so that the caller has given up, and before its end.
-                    Ask::Create(new) => {
-                        let left_us = new.not_after.map_or(2_500_000, |deadline| deadline.micros() - now.micros());
+                    Some(deadline) => {
+                        let left_us = deadline.micros() - now.micros();
                         left_us.max(0) / 1_000 * chance.between(500, 950) / 1_000
                     }
-                    _ => chance.between(500, 1_900),
+                    None if ask.kind().creates() => 2_500 * chance.between(500, 950) / 1_000,
+                    None => chance.between(500, 1_900),
                 };
                 (Twist::Straight, Some(now.plus_millis(millis(after_ms, drawn))))
             }
@@ -143,7 +150,7 @@ impl Exchange {
             Fault::BrokenListing => (Twist::Broken, None),
             Fault::ShuffledBatch => (Twist::Shuffled, None),
             Fault::PartialBatch { failing } => {
-                let count = ask.named().len();
+                let count = ask.item_count();
                 let failing = failing.clone().unwrap_or_else(|| {
                     let sure = usize::try_from(chance.below(count as u64)).unwrap_or(0);
                     (0..count).filter(|&item| item == sure || chance.below(3) == 0).collect()
@@ -181,7 +188,7 @@ impl Exchange {
         let holder = self.accounts.get_mut(&asked.account)?;
         if asked.kind.cancels() {
             holder.cancels.info(self.now)
-        } else if asked.kind == AskKind::Create {
+        } else if asked.kind.creates() {
             holder.creates.info(self.now)
         } else {
             None
@@ -191,7 +198,7 @@ impl Exchange {
     /// Carries a request out.
     fn execute(&mut self, request: u64, account: AccountId, ask: &Ask, twist: &Twist) -> Outcome {
         // A create says so itself, and stands in the ledger as rejected.
-        if !self.accounts.contains_key(&account) && ask.kind() != AskKind::Create {
+        if !self.accounts.contains_key(&account) && !ask.kind().creates() {
             return Err(ErrorCode::BadRequest("unknown account".to_owned()));
         }
         let slow_by_us = match twist {
@@ -199,25 +206,23 @@ impl Exchange {
             _ => None,
         };
         match ask {
-            Ask::Create(new) => {
-                let created = self.create(request, account, new);
-                if let Err(code) = &created {
-                    self.note(Line::Rejected {
-                        request,
-                        account,
-                        client_id: new.client_id.clone(),
-                        code: code.word().to_owned(),
-                    });
-                }
-                created.map(Body::Created)
-            }
+            Ask::Create(new) => self.place(request, account, new, OrderMarks::default()).map(Body::Created),
+            Ask::Place(placement) => self.place(request, account, &placement.order, placement.marks).map(Body::Created),
+            Ask::PlaceBatch { placements } => Ok(Body::Batch(self.place_batch(request, account, placements, twist))),
+            Ask::Amend(amendment) => self.amend(account, amendment).map(Body::Created),
             Ask::Cancel(which) => {
                 self.cancel(account, which, slow_by_us).map(|(names, filled)| Body::CancelTaken { names, filled })
             }
             Ask::CancelBatch { orders } => self.cancel_batch(account, orders, twist, slow_by_us).map(Body::Batch),
-            Ask::CancelAll { symbol } => self.cancel_all(account, symbol.as_ref(), slow_by_us).map(Body::AllCanceled),
+            Ask::CancelAll { symbol } => {
+                let scope = symbol.as_ref().map(std::slice::from_ref);
+                self.cancel_all(account, scope, slow_by_us).map(Body::AllCanceled)
+            }
+            Ask::CancelScope { symbols } => self.cancel_all(account, Some(symbols), slow_by_us).map(Body::AllCanceled),
             Ask::Query(which) => self.find(account, which).map(|order| Body::Order(self.view(order))),
             Ask::History(which) => self.history(account, which).map(Body::Order),
+            Ask::ListOrders(page) => self.list_orders(account, page, twist),
+            Ask::ListTrades(page) => self.list_trades(account, page, twist),
             Ask::ListOpen { cursor } => self.list_open(account, cursor.as_deref(), twist),
             Ask::ListFills { since, cursor } => self.list_fills(account, *since, cursor.as_deref(), twist),
             Ask::Balances => Ok(Body::Balances(self.balances(account))),
@@ -234,6 +239,76 @@ impl Exchange {
                 Ok(Body::Countdown(holder.and_then(|holder| holder.countdown)))
             }
         }
+    }
+
+    /// Places an order; one that is refused stands in the ledger as well.
+    fn place(
+        &mut self,
+        request: u64,
+        account: AccountId,
+        new: &NewOrder,
+        marks: OrderMarks,
+    ) -> Result<Names, ErrorCode> {
+        let created = self.create(request, account, new, marks);
+        if let Err(code) = &created {
+            self.note(Line::Rejected {
+                request,
+                account,
+                client_id: new.client_id.clone(),
+                code: code.word().to_owned(),
+            });
+        }
+        created
+    }
+
+    fn place_batch(
+        &mut self,
+        request: u64,
+        account: AccountId,
+        placements: &[Placement],
+        twist: &Twist,
+    ) -> Vec<BatchItem> {
+        let mut items = Vec::with_capacity(placements.len());
+        for (index, placement) in placements.iter().enumerate() {
+            let fails = matches!(twist, Twist::Partial(failing) if failing.contains(&index));
+            let placed = if !fails {
+                self.place(request, account, &placement.order, placement.marks)
+            } else if self.faults.chance().below(2) == 0 {
+                Err(ErrorCode::RateLimited { retry_after_ms: 500 })
+            } else {
+                Err(ErrorCode::Server)
+            };
+            items.push(BatchItem {
+                client_id: Some(placement.order.client_id.clone()),
+                order_id: placed.as_ref().map(|names| names.order_id.clone()).ok(),
+                result: placed.map(|_| None),
+            });
+        }
+        items
+    }
+
+    /// Changes a resting order: it goes to the end of the line, and takes what its new price allows.
+    fn amend(&mut self, account: AccountId, amendment: &Amendment) -> Result<Names, ErrorCode> {
+        let no = self.find_live(account, &amendment.which)?;
+        let Some(order) = self.orders.get(&no) else {
+            return Err(ErrorCode::OrderNotFound);
+        };
+        let names = names(order);
+        let grid = &self.grids[order.pit];
+        let bad = |why: &str| ErrorCode::BadRequest(why.to_owned());
+        let ticks = match amendment.price {
+            None => order.ticks,
+            Some(price) => grid.ticks(price).ok_or_else(|| bad("price is not a positive multiple of the tick"))?,
+        };
+        let lots = match amendment.qty {
+            None => order.lots,
+            Some(qty) => grid.lots(qty).ok_or_else(|| bad("quantity is not a positive multiple of the lot"))?,
+        };
+        if lots <= order.filled_lots {
+            return Err(bad("more than that is filled already"));
+        }
+        self.change(no, ticks, lots)?;
+        Ok(names)
     }
 
     /// Cancels one order; the answer holds what was filled when the cancel is done with the answer.
@@ -302,24 +377,24 @@ impl Exchange {
     fn cancel_all(
         &mut self,
         account: AccountId,
-        symbol: Option<&Symbol>,
+        symbols: Option<&[Symbol]>,
         slow_by_us: Option<i64>,
     ) -> Result<Vec<Names>, ErrorCode> {
         self.take_cancel_token(account)?;
-        let pit = match symbol {
-            None => None,
-            Some(symbol) => match self.pit(symbol) {
-                Some(pit) => Some(pit),
+        let mut pits = Vec::new();
+        for symbol in symbols.unwrap_or_default() {
+            match self.pit(symbol) {
+                Some(pit) => pits.push(pit),
                 None => return Err(ErrorCode::BadRequest("unknown symbol".to_owned())),
-            },
-        };
+            }
+        }
         let live = self.accounts.get(&account).map(|holder| holder.live.clone());
         let mut taken = Vec::new();
         for no in live.into_iter().flatten() {
             let Some(order) = self.orders.get(&no) else {
                 continue;
             };
-            if order.canceling.is_none() && pit.is_none_or(|pit| pit == order.pit) {
+            if order.canceling.is_none() && (symbols.is_none() || pits.contains(&order.pit)) {
                 taken.push(names(order));
                 self.begin_cancel(no, Reason::Cancelled, slow_by_us);
             }
@@ -378,8 +453,13 @@ impl Exchange {
 
     /// The orders a request is about, by the caller's names.
     fn client_ids(&self, account: AccountId, ask: &Ask) -> Vec<String> {
-        if let Ask::Create(new) = ask {
-            return vec![new.client_id.clone()];
+        match ask {
+            Ask::Create(new) => return vec![new.client_id.clone()],
+            Ask::Place(placement) => return vec![placement.order.client_id.clone()],
+            Ask::PlaceBatch { placements } => {
+                return placements.iter().map(|placement| placement.order.client_id.clone()).collect();
+            }
+            _ => {}
         }
         let name = |which: &OrderRef| match &which.client_id {
             Some(client_id) => Some(client_id.clone()),

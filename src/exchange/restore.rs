@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::{FillView, Reason};
+use super::answers::{Cause, FillView, Reason};
 use super::asks::{AccountId, Ask, Micros, Ticket};
 use super::book::Owner;
 use super::ledger::{self, BadLedger, Line, Who};
-use super::money::{AMOUNT_MAX, Purse};
+use super::money::{AMOUNT_MAX, Purse, plus};
 use super::setup::{Listing, Setup};
 use super::venue::{Account, Due, Exchange, Filled, Late, Life, Order};
-use crate::domain::ids::Symbol;
+use crate::domain::ids::{Symbol, VenueOrderId};
 use crate::domain::money::Decimal;
 
 /// A venue that came back.
@@ -124,7 +124,17 @@ impl Fold {
                 self.ready = true;
                 Ok(())
             }
-            Line::Fault { .. } | Line::Rejected { .. } | Line::Answer { .. } => Ok(()),
+            Line::Amended { who, price, qty } => self.amended(at, &who, price, qty),
+            Line::External { .. } => self.external(at, line),
+            Line::Switch { account, product, window_s } => {
+                self.exchange.switches.insert((account, product), window_s);
+                Ok(())
+            }
+            Line::Fault { .. }
+            | Line::Rejected { .. }
+            | Line::Answer { .. }
+            | Line::Http { .. }
+            | Line::SwitchFired { .. } => Ok(()),
         }
     }
 
@@ -206,7 +216,21 @@ impl Fold {
     }
 
     fn accepted(&mut self, at: Micros, line: Line) -> Folded {
-        let Line::Accepted { request, who, symbol, side, price, qty, filled, time_in_force } = line else {
+        let Line::Accepted {
+            request,
+            who,
+            symbol,
+            side,
+            price,
+            qty,
+            filled,
+            time_in_force,
+            marks,
+            worth,
+            paid,
+            updated,
+        } = line
+        else {
             return Ok(());
         };
         let no = order_number(&who)?;
@@ -231,6 +255,10 @@ impl Fold {
             canceling: None,
             locked: Decimal::ZERO,
             fills: Vec::new(),
+            marks,
+            worth,
+            paid,
+            updated_at: updated.unwrap_or(at),
         };
         self.exchange.last_order = self.exchange.last_order.max(no);
         self.exchange.last_request = self.exchange.last_request.max(request);
@@ -250,6 +278,9 @@ impl Fold {
         if let Some(order) = self.exchange.orders.get_mut(&no) {
             order.filled_lots += lots;
             order.fills.push((at, lots));
+            order.worth = plus(order.worth, grid.notional(ticks, lots));
+            order.paid = plus(order.paid, fee);
+            order.updated_at = order.updated_at.max(at);
             if order.filled_lots > order.lots {
                 return Err(format!("order {} filled more than it had", who.order_id));
             }
@@ -275,6 +306,7 @@ impl Fold {
             fee_asset,
             maker,
             at,
+            cause: Cause::Trade,
         };
         holder.fills.push_back(Filled { trade, view, booked_at: at, with });
         if holder.fills.len() > fills_max {
@@ -283,9 +315,49 @@ impl Fold {
         Ok(())
     }
 
+    fn amended(&mut self, at: Micros, who: &Who, price: Decimal, qty: Decimal) -> Folded {
+        let place = self.order(who)?.pit;
+        let grid = &self.exchange.grids[place];
+        let amounts = grid.ticks(price).zip(grid.lots(qty));
+        let (ticks, lots) = amounts.ok_or("an amount is off its grid")?;
+        let order = self.order(who)?;
+        (order.ticks, order.lots, order.life, order.updated_at) = (ticks, lots, Life::Taking, at);
+        let no = order.no;
+        // It joins the book again, behind the others, where the ledger says so.
+        self.rested.retain(|rested| *rested != no);
+        Ok(())
+    }
+
+    fn external(&mut self, at: Micros, line: Line) -> Folded {
+        let Line::External { account, cause, trade_id, trade, symbol, side, price, qty, fee, fee_asset } = line else {
+            return Ok(());
+        };
+        let place = self.pit(&symbol)?;
+        self.account(account);
+        let view = FillView {
+            trade_id,
+            client_id: String::new(),
+            order_id: VenueOrderId::new(""),
+            symbol,
+            side,
+            price,
+            qty,
+            fee,
+            fee_asset,
+            maker: false,
+            at,
+            cause,
+        };
+        let booked = self.exchange.book_external(account, place, trade, &view);
+        booked.ok_or("an amount is off its grid")?;
+        self.exchange.last_trade = self.exchange.last_trade.max(trade);
+        Ok(())
+    }
+
     fn closed(&mut self, at: Micros, who: &Who, reason: Reason) -> Folded {
         let order = self.order(who)?;
         order.life = Life::Closed(at, reason);
+        order.updated_at = order.updated_at.max(at);
         order.canceling = None;
         let no = order.no;
         self.exchange.closed.push_back(no);

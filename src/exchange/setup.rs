@@ -44,6 +44,8 @@ pub struct Setup {
     pub latency_jitter_us: i64,
     /// How busy the crowd is, per thousand; 0: a painted market that trades with nobody.
     pub activity: u32,
+    /// There is no crowd: the market is what [`super::Exchange::feed`] is told, and nothing before that.
+    pub fed: bool,
     /// Between two quotes of a symbol, about.
     pub quote_every_us: i64,
     /// A cancel that is answered is done.
@@ -91,6 +93,7 @@ impl Setup {
             latency_us: 0,
             latency_jitter_us: 0,
             activity: 1_000,
+            fed: false,
             quote_every_us: 100_000,
             synchronous_cancel: false,
             cancel_delay_us: 5_000,

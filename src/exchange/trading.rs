@@ -3,13 +3,13 @@
 //! Always holds: what an order may still cost is locked while it is live and freed to the last digit when it ends; an
 //! order of an account never trades with another of the same account.
 
-use super::answers::{ErrorCode, FillView, Names, Push, Reason, Status};
-use super::asks::{AccountId, Micros, NewOrder};
+use super::answers::{Cause, ErrorCode, FillView, Names, Push, Reason, Status};
+use super::asks::{AccountId, Micros, NewOrder, OrderMarks};
 use super::book::{Front, Owner};
 use super::ledger::Line;
 use super::money;
 use super::setup::PostOnlyCross;
-use super::venue::{Due, Exchange, Filled, Life, Order};
+use super::venue::{Due, Exchange, Filled, Life, Order, Print};
 use crate::domain::money::Decimal;
 use crate::domain::order::{Side, TimeInForce};
 
@@ -45,8 +45,17 @@ pub(super) struct Taken {
 
 impl Exchange {
     /// Checks a new order and lets it in.
-    pub(super) fn create(&mut self, request: u64, account: AccountId, new: &NewOrder) -> Result<Names, ErrorCode> {
+    pub(super) fn create(
+        &mut self,
+        request: u64,
+        account: AccountId,
+        new: &NewOrder,
+        marks: OrderMarks,
+    ) -> Result<Names, ErrorCode> {
         let terms = self.check(account, new)?;
+        if marks.reduce_only && self.reducible(account, terms.pit, new.side) < terms.lots {
+            return Err(ErrorCode::BadRequest(NOTHING_TO_REDUCE.to_owned()));
+        }
         self.last_order += 1;
         let no = self.last_order;
         let order = Order {
@@ -66,9 +75,13 @@ impl Exchange {
             canceling: None,
             locked: Decimal::ZERO,
             fills: Vec::new(),
+            marks,
+            worth: Decimal::ZERO,
+            paid: Decimal::ZERO,
+            updated_at: self.now,
         };
         let names = Names { client_id: new.client_id.clone(), order_id: order.order_id.clone() };
-        let line = self.accepted_line(&order, 0);
+        let line = self.accepted_line(&order, 0, Decimal::ZERO, Decimal::ZERO);
         self.note(line);
         self.remember(order);
         self.relock(no);
@@ -131,7 +144,7 @@ impl Exchange {
         Ok(Terms { pit, ticks, lots })
     }
 
-    pub(super) fn accepted_line(&self, order: &Order, filled_lots: i64) -> Line {
+    pub(super) fn accepted_line(&self, order: &Order, filled_lots: i64, worth: Decimal, paid: Decimal) -> Line {
         let grid = &self.grids[order.pit];
         Line::Accepted {
             request: order.request,
@@ -142,6 +155,10 @@ impl Exchange {
             qty: grid.qty(order.lots),
             filled: grid.qty(filled_lots),
             time_in_force: order.time_in_force,
+            marks: order.marks,
+            worth,
+            paid,
+            updated: Some(order.updated_at).filter(|at| *at != order.created_at),
         }
     }
 
@@ -205,13 +222,20 @@ impl Exchange {
             };
             return self.close(no, reason);
         }
-        let taken = self.take(Taker::Order(no, account), pit, side, ticks, order.left());
+        if order.marks.all_or_none && self.takeable(pit, side, ticks, order.left()) < order.left() {
+            return self.close(no, Reason::IocRest);
+        }
+        let left = order.left();
+        let taken = self.take(Taker::Order(no, account), pit, side, ticks, left);
         if taken.met_itself {
             return self.close(no, Reason::SelfTrade);
         }
         if taken.left == 0 {
             // Already closed as filled; but not if a crash came between its last fill and that.
             return self.close(no, Reason::Filled);
+        }
+        if !self.orders.get(&no).is_some_and(Order::is_live) {
+            return;
         }
         if time_in_force == TimeInForce::Ioc {
             return self.close(no, Reason::IocRest);
@@ -223,6 +247,78 @@ impl Exchange {
             self.note(Line::Resting { who });
         }
         self.stir(pit);
+    }
+
+    /// How much of a position an order of this side could close.
+    pub(super) fn reducible(&self, account: AccountId, pit: usize, side: Side) -> i64 {
+        let contract = self.accounts.get(&account).and_then(|holder| holder.purse.contracts.get(&pit));
+        let lots = contract.map_or(0, |contract| contract.lots);
+        match side {
+            Side::Buy => (-lots).max(0),
+            Side::Sell => lots.max(0),
+        }
+    }
+
+    /// After a trade of this order: reduce-only orders of its account that are now too large go.
+    fn trim_reducing(&mut self, no: u64) {
+        let Some((account, pit)) = self.orders.get(&no).map(|order| (order.account, order.pit)) else {
+            return;
+        };
+        if !self.grids[pit].is_contract() {
+            return;
+        }
+        let live = self.accounts.get(&account).map(|holder| &holder.live);
+        let reducing = live.into_iter().flatten().filter_map(|no| self.orders.get(no));
+        let reducing = reducing.filter(|order| order.pit == pit && order.marks.reduce_only);
+        let too_large = reducing.filter(|order| order.left() > self.reducible(account, pit, order.side));
+        for no in too_large.map(|order| order.no).collect::<Vec<u64>>() {
+            self.close(no, Reason::ReduceOnly);
+        }
+    }
+
+    /// How much a taker could have at this limit or better, up to `enough`.
+    fn takeable(&self, pit: usize, side: Side, limit: i64, enough: i64) -> i64 {
+        let mut sum = 0_i64;
+        for (ticks, lots) in self.pits[pit].book.depth(side.opposite(), usize::MAX) {
+            let reached = if side == Side::Buy { ticks <= limit } else { ticks >= limit };
+            if !reached || sum >= enough {
+                break;
+            }
+            sum = sum.saturating_add(lots);
+        }
+        sum
+    }
+
+    /// Gives a resting order new terms: to the end of its line, where it takes what it now may.
+    pub(super) fn change(&mut self, no: u64, ticks: i64, lots: i64) -> Result<(), ErrorCode> {
+        let Some(order) = self.orders.get(&no) else {
+            return Err(ErrorCode::OrderNotFound);
+        };
+        let (pit, side, account, rank) = (order.pit, order.side, order.account, order.life);
+        let grid = &self.grids[pit];
+        if grid.notional(ticks, lots) > money::AMOUNT_MAX {
+            return Err(ErrorCode::BadRequest("price is too high".to_owned()));
+        }
+        let (asset, after) = grid.lock(side, ticks, lots - order.filled_lots, self.fee_bps_max());
+        let more = money::minus(after, order.locked);
+        let free = self.accounts.get(&account).map_or(Decimal::ZERO, |holder| holder.purse.free(&asset, &self.grids));
+        if more > free {
+            return Err(ErrorCode::Funds);
+        }
+        if let Life::Resting(rank) = rank {
+            self.pits[pit].book.remove(side, order.ticks, rank);
+        }
+        let (price, qty) = (grid.price(ticks), grid.qty(lots));
+        let now = self.now;
+        if let Some(order) = self.orders.get_mut(&no) {
+            (order.ticks, order.lots, order.life, order.updated_at) = (ticks, lots, Life::Taking, now);
+            let who = order.who();
+            self.note(Line::Amended { who, price, qty });
+        }
+        self.relock(no);
+        self.push_order(no);
+        self.settle_new(no);
+        Ok(())
     }
 
     /// Takes from the book, best price first, then first come first served.
@@ -255,6 +351,9 @@ impl Exchange {
             Taker::Crowd => None,
             Taker::Order(no, _) => Some(no),
         };
+        if let Some(prints) = &mut self.prints {
+            prints.push(Print { pit, side, ticks: front.ticks, lots, at: self.now });
+        }
         if maker.is_none() && taker.is_none() {
             return;
         }
@@ -271,6 +370,9 @@ impl Exchange {
         }
         for no in [maker, taker].into_iter().flatten() {
             self.tell_fill(no);
+        }
+        for no in [maker, taker].into_iter().flatten() {
+            self.trim_reducing(no);
         }
     }
 
@@ -299,7 +401,11 @@ impl Exchange {
             fee_asset: grid.quote.to_string(),
             maker,
             at,
+            cause: Cause::Trade,
         };
+        order.worth = money::plus(order.worth, grid.notional(ticks, lots));
+        order.paid = money::plus(order.paid, fee);
+        order.updated_at = self.now;
         let filled = Filled { trade: self.last_trade, view, booked_at: self.now, with };
         let line = fill_line(order.account, &filled);
         let quote = grid.quote.clone();
@@ -397,6 +503,7 @@ impl Exchange {
             self.pits[order.pit].book.remove(order.side, order.ticks, rank);
         }
         order.life = Life::Closed(now, reason);
+        order.updated_at = now;
         let (account, pit, filled_lots, who) = (order.account, order.pit, order.filled_lots, order.who());
         if let Some(holder) = self.accounts.get_mut(&account) {
             holder.live.remove(&no);
@@ -422,8 +529,25 @@ impl Exchange {
     }
 }
 
+/// What a reduce-only order is refused for.
+pub(super) const NOTHING_TO_REDUCE: &str = "there is not that much of a position to reduce";
+
 pub(super) fn fill_line(account: AccountId, filled: &Filled) -> Line {
     let view = &filled.view;
+    if view.cause != Cause::Trade {
+        return Line::External {
+            account,
+            cause: view.cause,
+            trade_id: view.trade_id.clone(),
+            trade: filled.trade,
+            symbol: view.symbol.clone(),
+            side: view.side,
+            price: view.price,
+            qty: view.qty,
+            fee: view.fee,
+            fee_asset: view.fee_asset.clone(),
+        };
+    }
     Line::Fill {
         who: super::ledger::Who { account, client_id: view.client_id.clone(), order_id: view.order_id.clone() },
         trade_id: view.trade_id.clone(),

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::answers::{Emit, FillView, Push, Reason, Reply};
-use super::asks::{AccountId, Ask, Micros, Ticket};
+use super::asks::{AccountId, Ask, Micros, OrderMarks, Ticket};
 use super::book::Book;
 use super::chance::Chance;
 use super::faults::{Fault, FaultRates, Faults, ImpossiblePlan, Place, Plan, Scene};
+use super::fed::Fed;
 use super::ledger::{Entry, Line, Who};
 use super::limits::Bucket;
 use super::market::{Market, Take};
@@ -44,6 +45,12 @@ pub struct Exchange {
     pub(super) faults: Faults,
     pub(super) chance: Chance,
     pub(super) out: Vec<Emit>,
+    /// Requests that get no answer, for a gateway that has to hold a connection open; kept only if one wants them.
+    pub(super) unanswered: Option<Vec<Ticket>>,
+    /// Trades as the public sees them; kept only if a gateway wants them.
+    pub(super) prints: Option<Vec<Print>>,
+    /// Windows of dead man's switches that a dialect keeps, by account and product, in seconds.
+    pub(super) switches: BTreeMap<(AccountId, String), u32>,
     /// While catching up nobody is connected: pushes and quotes go nowhere, and the crowd sleeps until this moment.
     pub(super) alone_until: Option<Micros>,
 }
@@ -54,12 +61,25 @@ pub(super) struct Pit {
     pub(super) symbol: Symbol,
     pub(super) book: Book,
     pub(super) market: Market,
+    /// The market of somebody else's venue, where that is what accounts trade against.
+    pub(super) fed: Option<Fed>,
     pub(super) quote_due: bool,
     pub(super) quoted_at: Micros,
     pub(super) quoted: Option<Touch>,
     pub(super) quote_lands: Micros,
     pub(super) noted_at: Micros,
     pub(super) noted_ticks: i64,
+}
+
+/// A trade as the public sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Print {
+    pub(super) pit: usize,
+    /// The taker's.
+    pub(super) side: Side,
+    pub(super) ticks: i64,
+    pub(super) lots: i64,
+    pub(super) at: Micros,
 }
 
 /// Best bid and ask: price in ticks and quantity in lots.
@@ -151,6 +171,11 @@ pub(super) struct Order {
     pub(super) locked: Decimal,
     /// When how many lots filled: for listings from a moment ago.
     pub(super) fills: Vec<(Micros, i64)>,
+    pub(super) marks: OrderMarks,
+    /// Prices times quantities of its fills, and their fees.
+    pub(super) worth: Decimal,
+    pub(super) paid: Decimal,
+    pub(super) updated_at: Micros,
 }
 
 impl Order {
@@ -180,6 +205,7 @@ pub(super) enum Due {
     CrowdTake(usize, Take),
     MovePrice(usize, i64),
     ShowQuote(usize),
+    Feed(usize, Fed),
     Deliver(Emit),
 }
 
@@ -222,6 +248,9 @@ impl Exchange {
             faults: Faults::new(setup.faults.clone(), Chance::new(seed, 1)),
             chance: Chance::new(seed, 2),
             out: Vec::new(),
+            unanswered: None,
+            prints: None,
+            switches: BTreeMap::new(),
             alone_until: None,
             setup,
         };
@@ -248,6 +277,7 @@ impl Exchange {
             symbol: listing.rules.symbol.clone(),
             book: Book::default(),
             market: Market::new(start_ticks, per_thousand.map_or(1, |(lots, _)| lots.max(1)), chance),
+            fed: None,
             quote_due: false,
             quoted_at: Micros::default(),
             quoted: None,
@@ -364,7 +394,7 @@ impl Exchange {
     }
 
     /// The first moment: time begins, the ledger begins, the market opens.
-    fn begin(&mut self, now: Micros) {
+    pub(super) fn begin(&mut self, now: Micros) {
         if self.begun {
             return;
         }
@@ -377,6 +407,9 @@ impl Exchange {
 
     pub(super) fn open_market(&mut self) {
         for place in 0..self.pits.len() {
+            if self.setup.fed {
+                continue;
+            }
             if self.setup.activity > 0 {
                 self.schedule(self.now, Due::MarketStep(place));
             }
@@ -434,6 +467,7 @@ impl Exchange {
             }
             Due::MovePrice(place, ticks) => self.price_moved(place, ticks),
             Due::ShowQuote(place) => self.show_quote(place),
+            Due::Feed(place, fed) => self.fed(place, fed),
             Due::Deliver(emit) => self.out.push(emit),
         }
     }
@@ -511,6 +545,7 @@ impl Exchange {
                 ticket: None,
                 client_ids: vec![client_id],
                 time_ms,
+                detail: None,
             });
         }
         let copies = match fault {

@@ -10,11 +10,14 @@ use crate::domain::request::Request;
 /// What a request draws: bucket and amount.
 type Draws = Vec<(usize, u32)>;
 
+/// A request in line: its arrival, what it draws, itself.
+type Waiting = (u64, Draws, Box<Request>);
+
 /// Waiting requests of one class.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// By the buckets they draw from.
-    lines: BTreeMap<Vec<usize>, VecDeque<(u64, Draws, Box<Request>)>>,
+    lines: BTreeMap<Vec<usize>, VecDeque<Waiting>>,
     count: usize,
 }
 

@@ -12,6 +12,7 @@ pub mod hands;
 pub mod machine;
 
 pub mod channels;
+pub mod exchange_server;
 pub mod gate;
 pub mod live;
 pub mod paper;
@@ -20,6 +21,7 @@ pub mod workers;
 
 pub mod clock;
 pub mod logging;
+pub mod model_clock;
 pub mod signals;
 pub mod terminal;
 pub mod unstarted;

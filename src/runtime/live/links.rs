@@ -18,7 +18,7 @@ struct Sockets {
 
 /// One stream of a venue, shared by the threads of its sockets.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub(super) struct Link {
     venue: VenueId,
     stream: Stream,
     sockets: Arc<Mutex<Sockets>>,
@@ -27,13 +27,13 @@ pub struct Link {
 
 impl Link {
     /// A stream of so many sockets, none of them up.
-    pub fn new(venue: VenueId, stream: Stream, n_sockets: usize, events: EventSender) -> Link {
+    pub(super) fn new(venue: VenueId, stream: Stream, n_sockets: usize, events: EventSender) -> Link {
         let sockets = Sockets { is_up: vec![false; n_sockets], told_up: None };
         Link { venue, stream, sockets: Arc::new(Mutex::new(sockets)), events }
     }
 
     /// A socket delivers.
-    pub fn up(&self, socket: usize) {
+    pub(super) fn up(&self, socket: usize) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.is_up[socket] = true;
         if sockets.is_up.iter().all(|is_up| *is_up) && sockets.told_up != Some(true) {
@@ -43,7 +43,7 @@ impl Link {
     }
 
     /// A socket does not deliver (any more).
-    pub fn down(&self, socket: usize, why: &str) {
+    pub(super) fn down(&self, socket: usize, why: &str) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.is_up[socket] = false;
         if sockets.told_up != Some(false) {

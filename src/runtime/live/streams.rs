@@ -32,7 +32,7 @@ const TICKET_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// An open socket.
-pub trait Session: Send {
+pub(super) trait Session: Send {
     /// The next text frame, if one comes within a slice of about 50 ms.
     fn read(&mut self) -> Result<Option<String>, String>;
     /// Sends a text frame.
@@ -42,7 +42,7 @@ pub trait Session: Send {
 }
 
 /// Opens a socket at an address, with a deadline of its own.
-pub type Dial = Box<dyn FnMut(&str) -> Result<Box<dyn Session>, String> + Send>;
+pub(super) type Dial = Box<dyn FnMut(&str) -> Result<Box<dyn Session>, String> + Send>;
 
 /// Where market data goes.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl StreamThread {
 }
 
 /// What a stream's thread works with.
-pub struct Socket {
+pub(super) struct Socket {
     /// Its words.
     pub codec: Box<dyn StreamCodec>,
     /// Opens it.
@@ -140,7 +140,7 @@ pub struct Socket {
 }
 
 /// Starts the thread of a socket.
-pub fn start(name: String, stream: Stream, socket: Socket) -> std::io::Result<StreamThread> {
+pub(super) fn start(name: String, stream: Stream, socket: Socket) -> std::io::Result<StreamThread> {
     let (pings, asked) = bounded(1);
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || Runner { name, socket, asked }.run())?;
     Ok(StreamThread { stream, pings, thread })

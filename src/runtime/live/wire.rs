@@ -25,7 +25,7 @@ const USER_AGENT: &str = concat!("lastorders/", env!("CARGO_PKG_VERSION"));
 
 /// How sockets of a venue are opened.
 #[derive(Clone)]
-pub struct Ways {
+pub(super) struct Ways {
     /// Scheme, host and port of requests.
     pub rest: Address,
     /// Names, looked up ahead.
@@ -35,7 +35,7 @@ pub struct Ways {
 }
 
 /// A worker's own connections: one for each lane, so that a cancel never waits behind a list.
-pub struct NetWire {
+pub(super) struct NetWire {
     create: HttpClient,
     cancel: HttpClient,
     read: HttpClient,
@@ -43,7 +43,7 @@ pub struct NetWire {
 
 impl NetWire {
     /// Connections that are opened when they are first used.
-    pub fn new(ways: &Ways) -> Result<NetWire, String> {
+    pub(super) fn new(ways: &Ways) -> Result<NetWire, String> {
         let client = |lane| {
             let settings = HttpSettings {
                 base: ways.rest.clone(),
@@ -93,7 +93,7 @@ impl Wire for NetWire {
 }
 
 /// Opens a stream's socket, wherever its codec says it is.
-pub fn dial(ways: &Ways) -> Dial {
+pub(super) fn dial(ways: &Ways) -> Dial {
     let ways = ways.clone();
     Box::new(move |url| {
         let address = Address::parse(url).map_err(|bad| bad.to_string())?;

@@ -20,6 +20,7 @@ pub use self::words::{answered, ask, pushed, quote};
 use super::channels::{EventSender, PAPER_ASKS_MAX, QuoteBoard};
 use super::clock::Clock;
 use super::live::FeedEnd;
+use super::model_clock::ModelClock;
 use super::workers::{Severed, Transport};
 use crate::domain::event::{Event, LinkState, Stream};
 use crate::domain::ids::{Symbol, VenueId};
@@ -27,7 +28,6 @@ use crate::domain::instrument::{InstrumentRules, VenueTraits};
 use crate::domain::money::Decimal;
 use crate::domain::request::{Answered, Request};
 use crate::domain::settings::{SimSettings, VenueSettings};
-use crate::domain::time::Boot;
 use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Listing, Micros, Reply, Setup, Ticket};
 
 /// The one account of a paper venue.
@@ -48,7 +48,7 @@ pub struct PaperVenue {
     asks: Sender<Asked>,
     thread: JoinHandle<()>,
     request_timeout: Duration,
-    clock: VenueClock,
+    clock: ModelClock,
 }
 
 /// Where a paper exchange has its market from.
@@ -77,7 +77,7 @@ impl Source {
             Source::Fed { rules, end } => {
                 // No price is known before the first one comes, and nothing trades before it.
                 let listings = rules.into_iter().map(|rules| Listing { rules, start_price: Decimal::ZERO }).collect();
-                let mut setup = Setup { listings, activity: 0, ..Setup::from_settings(&settings.sim, &[]) };
+                let mut setup = Setup { listings, fed: true, ..Setup::from_settings(&settings.sim, &[]) };
                 setup.open_account(ACCOUNT);
                 (setup, Some(end))
             }
@@ -142,7 +142,7 @@ impl PaperVenue {
         let (setup, feed) = source.setup(settings);
         let (exchange, ledger) = open_ledger(&place, setup)?;
         let (asks, asked) = bounded(PAPER_ASKS_MAX);
-        let clock = VenueClock::start();
+        let clock = ModelClock::start();
         let runner = Runner {
             venue,
             clock,
@@ -246,7 +246,7 @@ impl Ledger {
 
 struct Runner {
     venue: VenueId,
-    clock: VenueClock,
+    clock: ModelClock,
     exchange: Exchange,
     ledger: Ledger,
     asked: BTreeMap<Ticket, Sender<Reply>>,
@@ -302,7 +302,7 @@ impl Runner {
         let Some(feed) = &self.feed else { return };
         for quote in feed.take() {
             if let (Some(bid), Some(ask)) = (quote.bid, quote.ask) {
-                let _ = (bid, ask, &mut self.exchange);
+                self.exchange.feed(self.clock.now(), &quote.symbol, bid, ask);
             }
         }
     }
@@ -381,30 +381,11 @@ impl Runner {
     }
 }
 
-/// The exchange's clock: the wall clock when it opened, carried on by the boot clock. A wall clock that is set back
-/// must not make a venue stand still.
-#[derive(Clone, Copy, Debug)]
-struct VenueClock {
-    wall_at_open: Micros,
-    boot_at_open: Boot,
-}
-
-impl VenueClock {
-    fn start() -> VenueClock {
-        VenueClock { wall_at_open: Micros::from(Clock.wall()), boot_at_open: Clock.boot() }
-    }
-
-    fn now(self) -> Micros {
-        let elapsed = Clock.boot().since(self.boot_at_open);
-        self.wall_at_open.plus(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
-    }
-}
-
 struct PaperTransport {
     asks: Sender<Asked>,
     request_timeout: Duration,
     severed: Severed,
-    clock: VenueClock,
+    clock: ModelClock,
 }
 
 impl Transport for PaperTransport {

@@ -10,8 +10,8 @@ use crate::domain::order::{Create, Fill, FillKind, FillRow, OrderKey, OrderRow, 
 use crate::domain::request::{Access, Answered, Call, Facts, Page, PositionRow, Refusal, RefusalKind, Request};
 use crate::domain::time::Boot;
 use crate::exchange::{
-    Ask, Body, ErrorCode, FillView, Micros, NewOrder, OrderRef, OrderView, PositionView, Push, Quote as Prices, Reason,
-    Reply, Status,
+    Ask, Body, Cause, ErrorCode, FillView, Micros, NewOrder, OrderRef, OrderView, PositionView, Push, Quote as Prices,
+    Reason, Reply, Status,
 };
 
 /// What the exchange is asked. `now` on both clocks turns a boot deadline into the signed one.
@@ -167,10 +167,15 @@ fn order_row(view: &OrderView) -> OrderRow {
 fn fill_row(view: &FillView) -> FillRow {
     FillRow {
         symbol: view.symbol.clone(),
-        client_id: Some(view.client_id.clone()),
+        client_id: Some(view.client_id.clone()).filter(|id| !id.is_empty()),
         venue_order_id: view.order_id.clone(),
         side: view.side,
-        kind: FillKind::Trade,
+        kind: match view.cause {
+            Cause::Trade => FillKind::Trade,
+            Cause::Funding => FillKind::Funding,
+            Cause::Liquidation => FillKind::Liquidation,
+            Cause::AutoDeleverage => FillKind::Deleveraging,
+        },
         fill: Fill {
             trade_id: view.trade_id.clone(),
             price: view.price,

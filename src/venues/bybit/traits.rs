@@ -68,6 +68,20 @@ pub fn billing() -> Billing {
     Billing { buckets, charges }
 }
 
+/// The lines of categories that are traded: planning goes by the slowest of them.
+fn billing_of(in_use: &[Category]) -> Billing {
+    let kinds: Vec<_> = in_use
+        .iter()
+        .map(|category| match category {
+            Category::Spot => InstrumentKind::Spot,
+            Category::Linear => InstrumentKind::Linear,
+        })
+        .collect();
+    let mut billing = billing();
+    billing.charges.retain(|charge| charge.kind.is_none_or(|kind| kinds.contains(&kind)));
+    billing
+}
+
 /// Which bucket the headers of an answer to this call tell about. Not those of calls whose own limit is not the
 /// bucket's (the key, the switch, public data).
 pub(super) fn bucket_of(call: &Call) -> Option<usize> {
@@ -136,7 +150,7 @@ pub fn traits(settings: &VenueSettings, in_use: &[Category], hosts: &Hosts) -> V
         request_timeout: Duration::from_secs(5),
         // 500 in all on spot, 500 a contract; counted together here, which is the safe side.
         open_orders_max: 500,
-        billing: billing(),
+        billing: billing_of(in_use),
         batch_cancel_by: BatchBy::Kind,
         cancel_all_scopes: if settings.exclusive_account { scopes() } else { Vec::new() },
         stale_after: Some(Duration::from_secs(10)),
