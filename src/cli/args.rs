@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -15,10 +16,15 @@ Examples:
 
 Environment:
   MODE                   DRY_RUN, PAPER (default), LIVE
-  VENUE, SYMBOLS         one venue without a file: sim; BTC-USDT,ETH-USDT
+  VENUE, SYMBOLS         one venue without a file: sim, bybit; BTC-USDT,ETH-USDT-PERP
   LASTORDERS_CONFIG      configuration file; else ./lastorders.toml if it is there
   LASTORDERS_STATE_DIR   state directory; else ./var/<mode>
   LASTORDERS_INSTANCE    four characters of 0-9 and a-z
+  BYBIT_API_KEY, BYBIT_API_SECRET
+                         the account's key, for LIVE only; or in a file of yours alone, named by the same
+                         with _FILE; for one account of several: LASTORDERS_<NAME>_API_KEY and so on
+  BYBIT_REST_URL, BYBIT_WS_PUBLIC_URL, BYBIT_WS_PRIVATE_URL
+                         instead of the venue's own addresses
   RUST_LOG               log filter, such as lastorders=debug
 
 Exit codes:
@@ -121,8 +127,16 @@ Example:
   lastorders config > effective.toml       the output is a configuration file")]
     Config,
     /// Look at everything a run depends on; name each problem with its mend
-    #[command(after_help = "Example:\n  lastorders doctor\n  MODE=LIVE lastorders doctor")]
-    Doctor,
+    #[command(after_help = "\
+Example:
+  lastorders doctor
+  MODE=LIVE lastorders doctor             asks the venues too: clock, key, instruments, open orders
+  MODE=LIVE lastorders doctor --offline   asks nobody")]
+    Doctor {
+        /// Ask no venue
+        #[arg(long)]
+        offline: bool,
+    },
     /// Write a small configuration with small limits
     #[command(after_help = "Example:\n  lastorders init\n  lastorders init --config my.toml")]
     Init,
@@ -133,6 +147,9 @@ Example:
         #[arg(long)]
         json: bool,
     },
+    /// A local exchange to run LIVE against: real sockets, an invented market, faults to order
+    #[command(after_help = EXCHANGE_AFTER)]
+    Exchange(ExchangeArguments),
     /// A completion script for a shell
     #[command(after_help = "\
 Example:
@@ -142,4 +159,78 @@ Example:
         /// For which shell
         shell: Shell,
     },
+}
+
+const EXCHANGE_AFTER: &str = "\
+Example:
+  lastorders exchange --listen 127.0.0.1:7800 --admin 127.0.0.1:7801
+
+  and in another terminal (the first lines it prints are these, with the ports in use):
+  MODE=LIVE VENUE=bybit LASTORDERS_INSTANCE=a1b2 \\
+  BYBIT_REST_URL=http://127.0.0.1:7800 \\
+  BYBIT_WS_PUBLIC_URL=ws://127.0.0.1:7800/v5/public/linear \\
+  BYBIT_WS_PRIVATE_URL=ws://127.0.0.1:7800/v5/private \\
+  BYBIT_API_KEY=local-key BYBIT_API_SECRET=local-secret \\
+  lastorders run
+
+Admin port (JSON over plain HTTP):
+  curl -s 127.0.0.1:7801/health
+  curl -s 127.0.0.1:7801/orders          live orders by account
+  curl -s 127.0.0.1:7801/faults          how often each fault struck
+  curl -s 127.0.0.1:7801/command -d '{\"command\":\"heal\"}'
+
+It ends on SIGTERM or Ctrl-C with exit code 0. A start with the same ledger goes on with the same accounts and orders.";
+
+/// How the local exchange is to be.
+#[derive(Clone, Debug, Args)]
+pub struct ExchangeArguments {
+    /// Where clients connect, HTTP and WebSocket alike; port 0: any free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Where faults are ordered and orders are looked at
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub admin: SocketAddr,
+    /// The exchange's memory, and the truth about what happened there
+    #[arg(long, value_name = "FILE", default_value = "var/exchange/ledger.jsonl")]
+    pub ledger: PathBuf,
+    /// Whose API it speaks
+    #[arg(long, value_name = "NAME", default_value = "bybit", value_parser = PossibleValuesParser::new(["bybit"]))]
+    pub dialect: String,
+    /// What is traded there, in our names, with commas between
+    #[arg(long, value_name = "SYMBOLS", value_delimiter = ',', default_value = "BTC-USDT,BTC-USDT-PERP")]
+    pub symbols: Vec<String>,
+    /// A key of an account, as KEY:SECRET[:ACCOUNT[:FLAGS]]; may be given several times.
+    ///
+    /// ACCOUNT is a number (0 if left out; several keys may share one). FLAGS, with commas between: read-only, withdraw
+    /// (the key says it may), switch (the account has the dead man's switch), hedge (the account is in hedge mode).
+    /// Without any --key there is one pair, which is printed.
+    #[arg(long = "key", value_name = "KEY:SECRET[:ACCOUNT[:FLAGS]]")]
+    pub keys: Vec<String>,
+    /// Same seed, same market
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How long a request takes there, and its answer back, in milliseconds each
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub latency_ms: u32,
+    /// Up to this much is added to each at random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub latency_jitter_ms: u32,
+    /// How busy the invented market is, per thousand; 0: nobody else trades
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub activity: u32,
+    /// No rate limits
+    #[arg(long, conflicts_with = "limits_scale")]
+    pub no_limits: bool,
+    /// Rate limits in percent of the usual ones
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limits_scale: u32,
+    /// Written (JSON) once both ports take connections
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Let other machines connect. Whoever reaches the ports can do everything
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Print nothing
+    #[arg(long)]
+    pub quiet: bool,
 }

@@ -1,14 +1,16 @@
 //! The few environment variables we read, taken once at the start.
 //!
-//! Always holds: only the names in `NAMES` are read, so no secret of the environment ever enters this value.
+//! Always holds: only the names in `NAMES` are read, so no secret of the environment ever enters this value (`secrets`
+//! reads those, when a run wants them).
 //! Never does: change the environment.
 
 use std::collections::BTreeMap;
 
 use super::config::nearest::nearest;
+use crate::domain::settings::VenueKind;
 
 /// Every variable this part of the program reads.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 25] = [
     "MODE",
     "VENUE",
     "SYMBOLS",
@@ -17,8 +19,40 @@ const NAMES: [&str; 8] = [
     "LASTORDERS_INSTANCE",
     "LASTORDERS_WEB",
     "NO_COLOR",
+    "RUST_LOG",
+    "XDG_RUNTIME_DIR",
+    "BYBIT_REST_URL",
+    "BYBIT_WS_PUBLIC_URL",
+    "BYBIT_WS_PRIVATE_URL",
+    "COINBASE_REST_URL",
+    "COINBASE_WS_PUBLIC_URL",
+    "COINBASE_WS_PRIVATE_URL",
+    "BINANCE_REST_URL",
+    "BINANCE_WS_PUBLIC_URL",
+    "BINANCE_WS_PRIVATE_URL",
+    "BINANCE_US_REST_URL",
+    "BINANCE_US_WS_PUBLIC_URL",
+    "BINANCE_US_WS_PRIVATE_URL",
+    "KRAKEN_REST_URL",
+    "KRAKEN_WS_PUBLIC_URL",
+    "KRAKEN_WS_PRIVATE_URL",
 ];
-const PREFIX: &str = "LASTORDERS_";
+const PREFIX: &str = "LASTORDERS";
+/// What follows a venue's prefix in the names we know, keys included.
+const OF_A_VENUE: [&str; 7] =
+    ["REST_URL", "WS_PUBLIC_URL", "WS_PRIVATE_URL", "API_KEY", "API_KEY_FILE", "API_SECRET", "API_SECRET_FILE"];
+
+/// What the variables of this kind of venue begin with.
+pub fn prefix(kind: VenueKind) -> &'static str {
+    match kind {
+        VenueKind::Sim => "SIM",
+        VenueKind::Bybit => "BYBIT",
+        VenueKind::Coinbase => "COINBASE",
+        VenueKind::Binance => "BINANCE",
+        VenueKind::BinanceUs => "BINANCE_US",
+        VenueKind::Kraken => "KRAKEN",
+    }
+}
 
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
@@ -70,22 +104,30 @@ impl Env {
         &self.not_text
     }
 
-    /// Names that look like a misspelt one of ours, each with the one that may be meant.
+    /// An address in place of the venue's own (`BYBIT_REST_URL`), with the variable's name.
+    pub fn address(&self, kind: VenueKind, rest: &str) -> Option<(String, &str)> {
+        let name = format!("{}_{rest}", prefix(kind));
+        let value = self.get(&name)?;
+        Some((name, value))
+    }
+
+    /// Names that look like a misspelt one of ours, each with the one that may be meant. `kinds` are the venues in use:
+    /// another program's variables for another exchange are no business of ours.
     ///
     /// They are not refused: Kubernetes sets `LASTORDERS_PORT` and the like for a service of that name.
-    pub fn misspelt(&self) -> Vec<(&str, &'static str)> {
-        let ours: Vec<&str> = NAMES.iter().copied().filter(|name| name.starts_with(PREFIX)).collect();
-        self.strangers
-            .iter()
-            .filter_map(|name| {
+    pub fn misspelt(&self, kinds: &[VenueKind]) -> Vec<(&str, String)> {
+        let of_ours: Vec<&str> = NAMES.iter().filter_map(|name| name.strip_prefix(PREFIX)?.strip_prefix('_')).collect();
+        let mut known: Vec<(&str, &[&str])> = vec![(PREFIX, &of_ours)];
+        known.extend(kinds.iter().map(|kind| (prefix(*kind), OF_A_VENUE.as_slice())));
+        let meant = |name: &str| {
+            known.iter().find_map(|(prefix, rests)| {
                 // The common prefix would make everything look alike.
-                let rest = name.strip_prefix(PREFIX)?;
-                let rests: Vec<&str> = ours.iter().filter_map(|known| known.strip_prefix(PREFIX)).collect();
-                let found = nearest(rest, &rests)?;
-                let known = NAMES.iter().find(|known| known.strip_prefix(PREFIX) == Some(found))?;
-                Some((name.as_str(), *known))
+                let rest = name.strip_prefix(prefix)?.strip_prefix('_')?;
+                let found = nearest(rest, rests).filter(|found| *found != rest)?;
+                Some(format!("{prefix}_{found}"))
             })
-            .collect()
+        };
+        self.strangers.iter().filter_map(|name| Some((name.as_str(), meant(name)?))).collect()
     }
 
     fn set(&mut self, name: &'static str, value: &str) {
@@ -95,8 +137,11 @@ impl Env {
     }
 
     fn note_stranger(&mut self, name: &str) {
-        let of_an_account = name.contains("_API_KEY") || name.contains("_API_SECRET");
-        if name.starts_with(PREFIX) && !NAMES.contains(&name) && !of_an_account {
+        let is_ours = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
+        let of_an_account = is_ours(PREFIX)
+            && ["_API_KEY", "_API_SECRET"].iter().any(|part| name.trim_end_matches("_FILE").ends_with(part));
+        let looks_like_ours = is_ours(PREFIX) || VenueKind::ALL.into_iter().any(|kind| is_ours(prefix(kind)));
+        if looks_like_ours && !NAMES.contains(&name) && !of_an_account {
             self.strangers.push(name.to_owned());
         }
     }
@@ -126,6 +171,28 @@ mod tests {
             ("LASTORDERS_SERVICE_HOST", "10.0.0.1"),
             ("LASTORDERS_MAIN_API_KEY", "k"),
         ]);
-        assert_eq!(env.misspelt(), [("LASTORDERS_STATEDIR", "LASTORDERS_STATE_DIR")]);
+        assert_eq!(env.misspelt(&[]), [("LASTORDERS_STATEDIR", "LASTORDERS_STATE_DIR".to_owned())]);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_told_for_the_venues_in_use() {
+        let env = Env::of_pairs(&[
+            ("BYBIT_APIKEY", "canary-7f3a"),
+            ("BYBIT_API_SECRET", "canary-7f3a"),
+            ("BYBIT_MARKET", "canary-7f3a"),
+            ("KRAKEN_APIKEY", "canary-7f3a"),
+        ]);
+        assert_eq!(env.misspelt(&[VenueKind::Bybit]), [("BYBIT_APIKEY", "BYBIT_API_KEY".to_owned())]);
+        assert_eq!(env.misspelt(&[]), []);
+        assert!(!format!("{env:?}").contains("canary-7f3a"));
+    }
+
+    #[test]
+    fn addresses_are_found_by_the_kind_of_venue() {
+        let env = Env::of_pairs(&[("BINANCE_US_REST_URL", "https://a"), ("BYBIT_REST_URL", "https://b")]);
+        let found = |kind| env.address(kind, "REST_URL");
+        assert_eq!(found(VenueKind::BinanceUs), Some(("BINANCE_US_REST_URL".to_owned(), "https://a")));
+        assert_eq!(found(VenueKind::Bybit), Some(("BYBIT_REST_URL".to_owned(), "https://b")));
+        assert_eq!(found(VenueKind::Binance), None);
     }
 }

@@ -1,8 +1,11 @@
 //! Two sums an operator needs: how long a stop may take, and how many orders we may own.
 
-use crate::domain::settings::{Settings, ShutdownSettings, VenueSettings};
+use crate::domain::ids::VenueId;
+use crate::domain::instrument::VenueTraits;
+use crate::domain::settings::{Mode, Settings, ShutdownSettings, VenueKind, VenueSettings};
 use crate::engine::risk;
 use crate::runtime::paper::traits_of;
+use crate::venues::{self, Opening};
 
 /// Seconds a supervisor gives on top of our own deadline: for the process to be reaped, and for a disk that is slow.
 const SUPERVISOR_MARGIN_S: u32 = 5;
@@ -19,14 +22,28 @@ pub fn grace_period_s(shutdown: &ShutdownSettings) -> u32 {
     deadline_s(shutdown).saturating_add(SUPERVISOR_MARGIN_S)
 }
 
+/// What the venue promises: the real one's word in LIVE, the paper exchange's otherwise.
+pub fn traits(settings: &Settings, venue: &VenueSettings) -> VenueTraits {
+    match (settings.mode, venue.kind) {
+        (_, VenueKind::Sim) | (Mode::Paper | Mode::DryRun, _) => traits_of(&venue.sim),
+        (Mode::Live, _) => real_traits(venue),
+    }
+}
+
+fn real_traits(venue: &VenueSettings) -> VenueTraits {
+    let opened = venues::open(&Opening { venue: VenueId(0), settings: venue, key: None, also: &[] });
+    // What cannot be opened is refused with the rest of the configuration; until then it promises nothing.
+    opened.map_or_else(|_| VenueTraits::default(), |account| account.traits)
+}
+
 /// Open orders we may own at a venue: never more than could be cancelled within the stop's budget.
 pub fn may_own(settings: &Settings, venue: &VenueSettings) -> u32 {
-    risk::may_own(&traits_of(&venue.sim), &settings.risk, &settings.shutdown)
+    risk::may_own(&traits(settings, venue), &settings.risk, &settings.shutdown)
 }
 
 /// The same with the sum behind it, for people.
 pub fn may_own_explained(settings: &Settings, venue: &VenueSettings) -> String {
-    let traits = traits_of(&venue.sim);
+    let traits = traits(settings, venue);
     let rate = match traits.cancels_per_second {
         0 => "no limit on cancels".to_owned(),
         per_second => {

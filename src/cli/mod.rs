@@ -12,6 +12,8 @@ pub mod console;
 pub mod environment;
 pub mod grace;
 pub mod place;
+pub mod ready;
+pub mod secrets;
 pub mod state_dir;
 #[cfg(test)]
 mod tests;
@@ -21,11 +23,14 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use self::args::{Arguments, Command};
+use self::commands::doctor::{Looking, Open};
 use self::commands::run::Starter;
 use self::config::refusal::{Refusal, told};
 use self::console::Console;
 use self::environment::Env;
 use self::place::Place;
+use self::ready::Given;
+use self::secrets::{Keys, Vault};
 use crate::domain::settings::Settings;
 
 /// Exit codes (the same table stands in the help).
@@ -40,17 +45,29 @@ pub mod exit {
     pub const RESTART: u8 = 75;
 }
 
-/// The whole program: what it was called with, its environment, and the function that trades. Gives the exit code.
-pub fn main_with(args: impl IntoIterator<Item = OsString>, env: &Env, launcher: &dyn Fn(Settings) -> u8) -> u8 {
+/// The whole program: what it was called with, its environment, where secrets lie, the function that trades, and a way
+/// to ask a venue. Gives the exit code.
+pub fn main_with(
+    args: impl IntoIterator<Item = OsString>,
+    env: &Env,
+    vault: Vault<'_>,
+    launcher: &dyn Fn(Settings, Keys) -> u8,
+    open: &Open<'_>,
+) -> u8 {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut console = Console::new(&mut out, &mut err).with_colours_of_this_process(env);
     let args: Vec<OsString> = args.into_iter().collect();
-    let starter = Starter { launcher, again: &|| commands::run::begin_again(&args) };
-    dispatch(&args, env, &starter, &mut console)
+    let starter = Starter { launcher, again: &|| commands::run::begin_again(&args), open };
+    dispatch(&args, (env, vault), &starter, &mut console)
 }
 
 /// Runs the command that the arguments name.
-pub fn dispatch(args: &[OsString], env: &Env, starter: &Starter<'_>, console: &mut Console<'_>) -> u8 {
+pub fn dispatch(
+    args: &[OsString],
+    (env, vault): (&Env, Vault<'_>),
+    starter: &Starter<'_>,
+    console: &mut Console<'_>,
+) -> u8 {
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error, console),
@@ -58,12 +75,17 @@ pub fn dispatch(args: &[OsString], env: &Env, starter: &Starter<'_>, console: &m
     let global = &arguments.global;
     let file = config::file_of(global.config.as_deref(), env);
     let place = Place::of(global.mode.as_deref(), global.state_dir.as_deref(), env);
+    let given = Given { file: file.as_deref(), place: &place, env, vault };
     match &arguments.command {
-        Command::Run { no_guard } => commands::run::run(file.as_deref(), &place, env, *no_guard, starter, console),
-        Command::Trade => commands::run::run(file.as_deref(), &place, env, true, starter, console),
-        Command::Config => commands::config::config(file.as_deref(), &place, env, console),
-        Command::Doctor => commands::doctor::doctor(file.as_deref(), &place, env, console),
+        Command::Run { no_guard } => commands::run::run(&given, *no_guard, starter, console),
+        Command::Trade => commands::run::run(&given, true, starter, console),
+        Command::Config => commands::config::config(&given, console),
+        Command::Doctor { offline } => {
+            let looking = Looking { is_offline: *offline, open: starter.open };
+            commands::doctor::doctor(&given, &looking, console)
+        }
         Command::Init => commands::init::init(global.config.as_deref(), console),
+        Command::Exchange(arguments) => commands::exchange::exchange(arguments, console),
         Command::Completions { shell } => commands::completions::completions(*shell, console),
         command => match &place {
             Ok(place) => with_place(command, place, console),
@@ -91,8 +113,9 @@ fn with_place(command: &Command, place: &Place, console: &mut Console<'_>) -> u8
         Command::Run { .. }
         | Command::Trade
         | Command::Config
-        | Command::Doctor
+        | Command::Doctor { .. }
         | Command::Init
+        | Command::Exchange(_)
         | Command::Completions { .. } => exit::USAGE,
     }
 }

@@ -35,7 +35,15 @@ pub enum Lock {
 
 /// Whether somebody holds the lock.
 pub fn lock(state_dir: &Path) -> Lock {
-    let file = match File::open(state_dir.join(LOCK)) {
+    match lock_of(&state_dir.join(LOCK)) {
+        Lock::Held(_) => Lock::Held(pid(state_dir)),
+        other => other,
+    }
+}
+
+/// Whether somebody holds the lock on this file. Who it is stands elsewhere, if anywhere.
+pub fn lock_of(file: &Path) -> Lock {
+    let file = match File::open(file) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Lock::Free,
         Err(error) => return Lock::Unreadable(error.to_string()),
@@ -43,7 +51,7 @@ pub fn lock(state_dir: &Path) -> Lock {
     // A shared try, given back at once when the file is closed at the end of this function.
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Lock::Free,
-        Err(rustix::io::Errno::WOULDBLOCK) => Lock::Held(pid(state_dir)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Lock::Held(None),
         Err(error) => Lock::Unreadable(error.to_string()),
     }
 }

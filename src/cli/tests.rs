@@ -1,5 +1,7 @@
 //! Whole commands: arguments in, words and exit code out.
 
+mod live;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
@@ -13,14 +15,17 @@ use clap::CommandFactory;
 use tempfile::TempDir;
 
 use super::args::Arguments;
+use super::commands::doctor::Ask;
 use super::commands::run::Starter;
 use super::console::Console;
 use super::dispatch;
 use super::environment::Env;
+use super::secrets::{Keys, Vault};
 use crate::domain::ids::Symbol;
 use crate::domain::order::StateName;
 use crate::domain::report::{OrderCounts, OrderLine, PositionReport, ProofReport, Report, StepLine, TaskReport};
-use crate::domain::settings::{Mode, Settings};
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, Settings, VenueSettings};
 use crate::domain::time::Wall;
 
 /// What a command did.
@@ -36,19 +41,26 @@ impl Done {
     }
 }
 
-fn nobody(_: Settings) -> u8 {
+fn nobody(_: Settings, _: Keys) -> u8 {
     panic!("a run was started")
 }
 
-fn call_with(args: &[&str], env: &[(&str, &str)], launcher: &dyn Fn(Settings) -> u8) -> Done {
-    let starter = Starter { launcher, again: &|| panic!("the process began again") };
+/// No test of whole commands asks a venue by accident.
+pub(super) fn unreachable_venue(_: &VenueSettings, _: Option<&ApiKey>) -> Result<Box<dyn Ask>, String> {
+    Err("nobody is there".to_owned())
+}
+
+fn call_with(args: &[&str], env: &[(&str, &str)], launcher: &dyn Fn(Settings, Keys) -> u8) -> Done {
+    let starter = Starter { launcher, again: &|| panic!("the process began again"), open: &unreachable_venue };
     call_starter(args, env, &starter)
 }
 
 fn call_starter(args: &[&str], env: &[(&str, &str)], starter: &Starter<'_>) -> Done {
     let args: Vec<OsString> = ["lastorders"].iter().chain(args).map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = dispatch(&args, &Env::of_pairs(env), starter, &mut Console::new(&mut out, &mut err));
+    let variable = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+    let (known, vault) = (Env::of_pairs(env), Vault::of(&variable));
+    let code = dispatch(&args, (&known, vault), starter, &mut Console::new(&mut out, &mut err));
     Done { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -88,7 +100,7 @@ impl Desk {
         fs::write(self.state_dir().join(name), text).unwrap();
     }
 
-    fn call_with(&self, args: &[&str], launcher: &dyn Fn(Settings) -> u8) -> Done {
+    fn call_with(&self, args: &[&str], launcher: &dyn Fn(Settings, Keys) -> u8) -> Done {
         let (file, state_dir) = (self.file(), self.state_dir());
         let env =
             [("LASTORDERS_CONFIG", file.to_str().unwrap()), ("LASTORDERS_STATE_DIR", state_dir.to_str().unwrap())];
@@ -157,7 +169,7 @@ fn a_run_is_handed_its_settings_and_gives_the_traders_code() {
     let desk = Desk::new();
     for code in [0, 1, 3, 4] {
         let seen = RefCell::new(None);
-        let done = desk.call_with(&["run", "--mode", "DRY_RUN"], &|settings| {
+        let done = desk.call_with(&["run", "--mode", "DRY_RUN"], &|settings, _| {
             *seen.borrow_mut() = Some(settings);
             code
         });
@@ -178,11 +190,12 @@ fn a_wanted_restart_begins_again_unless_the_caller_sees_to_it() {
     {
         let again = Cell::new(0);
         let starter = Starter {
-            launcher: &|_| 75,
+            launcher: &|_, _| 75,
             again: &|| {
                 again.set(again.get() + 1);
                 std::io::Error::other("no such program")
             },
+            open: &unreachable_venue,
         };
         let done = call_starter(args, &env, &starter);
         assert_eq!((again.get(), done.code), (again_expected, code_expected), "{args:?}");
@@ -226,9 +239,11 @@ fn a_reader_that_went_away_changes_neither_code_nor_course() {
         let mut all: Vec<OsString> = vec!["lastorders".into(), "--config".into(), desk.file().into()];
         all.extend(["--state-dir".into(), desk.state_dir().into()]);
         all.extend(args.iter().map(OsString::from));
-        let starter = Starter { launcher: &|_| 9, again: &|| panic!("the process began again") };
+        let starter =
+            Starter { launcher: &|_, _| 9, again: &|| panic!("the process began again"), open: &unreachable_venue };
         let (mut out, mut err) = (Closed, Closed);
-        let seen = dispatch(&all, &Env::default(), &starter, &mut Console::new(&mut out, &mut err));
+        let seen =
+            dispatch(&all, (&Env::default(), Vault::of(&|_| None)), &starter, &mut Console::new(&mut out, &mut err));
         assert_eq!(seen, code, "{args:?}");
     }
 }
@@ -346,7 +361,7 @@ fn no_command_prints_a_secret_of_environment_or_file() {
             ("LASTORDERS_STATEDIR", CANARY),
         ];
         for command in ["config", "doctor", "run", "status", "report"] {
-            let done = call_with(&[command], &env, &|_| 0);
+            let done = call_with(&[command], &env, &|_, _| 0);
             assert!(!done.all().is_empty());
             assert!(!done.all().contains(CANARY), "{command} printed a secret:\n{}", done.all());
         }
@@ -390,6 +405,7 @@ fn report(complete: bool, exit_code: u8) -> Report {
             missing: Vec::new(),
         },
         dead_man_switch: "none".to_owned(),
+        external_entries: 0,
         pending_jobs: Vec::new(),
         tasks: TaskReport::default(),
         positions: vec![PositionReport {
@@ -455,7 +471,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is_wrong() {
         "No problems found",
         "0700",
         "free: no trader",
-        "may own 60",
+        "60 open orders",
         "45 s",
         "none yet",
         "nobody until somebody kills it",

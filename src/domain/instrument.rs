@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::event::LimitNews;
 use super::ids::{InstrumentId, Symbol, VenueId};
 use super::money::{Decimal, Lots, PriceTicks};
 use super::order::Side;
@@ -306,6 +307,17 @@ impl Catalogue {
         let id = InstrumentId(u16::try_from(self.instruments.len()).ok()?);
         self.instruments.push(Instrument::new(id, venue, rules)?);
         Some(id)
+    }
+
+    /// A venue told that a limit is not what was taken for granted: what is planned with it changes too.
+    pub fn learn_limit(&mut self, venue: VenueId, news: LimitNews) {
+        let Some(venue) = self.venues.get_mut(usize::from(venue.0)) else { return };
+        if let Some(bucket) = venue.traits.billing.buckets.get_mut(news.bucket) {
+            bucket.limit = news.limit;
+        }
+        if let Some((rate, burst)) = venue.traits.billing.cancels_per_second() {
+            (venue.traits.cancels_per_second, venue.traits.cancel_burst) = (rate, burst);
+        }
     }
 
     /// All venues.

@@ -415,6 +415,27 @@ pub enum FillKind {
     Deleveraging,
     /// The contract was settled.
     Settlement,
+    /// What the account held when our books began. Never in a venue's list: `orders::contracts` makes it.
+    Opening,
+}
+
+impl FillKind {
+    /// In words, for the operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            FillKind::Trade => "trade of an order that is not ours",
+            FillKind::Funding => "funding",
+            FillKind::Liquidation => "LIQUIDATION",
+            FillKind::Deleveraging => "AUTO-DELEVERAGING",
+            FillKind::Settlement => "settlement",
+            FillKind::Opening => "taken over",
+        }
+    }
+
+    /// Whether quantity changes hands. Funding is money alone.
+    pub fn moves_quantity(self) -> bool {
+        self != FillKind::Funding
+    }
 }
 
 /// What a venue says an order's state is.

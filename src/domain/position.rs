@@ -1,13 +1,13 @@
 //! A position and its profit: one fold over fills, used by the engine and by the store alike.
 //!
-//! Always holds: `qty` is the sum of booked fills; `realised` never counts fees, fees are kept beside it.
+//! Always holds: `qty` is the sum of booked fills and external entries; `realised` never counts fees, fees are kept beside it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::money::Decimal;
-use super::order::{Fill, Side};
+use super::order::{Fill, FillKind, Side};
 
 /// What we hold of one instrument, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,10 +23,16 @@ pub struct Position {
     /// Fees paid in other currencies.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fees_elsewhere: BTreeMap<String, Decimal>,
-    /// Quote currency traded, both ways.
+    /// Fees paid in base currency, uncounted in `qty`: the venue took them out of what we hold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub base_fees: Decimal,
+    /// Quote currency traded by our orders, both ways.
     pub turnover: Decimal,
-    /// Number of fills.
+    /// Number of fills of our orders.
     pub fills: u64,
+    /// Number of external entries: foreign trades, funding, liquidations, what was taken over.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub externals: u64,
 }
 
 /// A fill whose numbers do not fit the books.
@@ -43,14 +49,41 @@ impl Position {
         Ok(())
     }
 
+    /// Books an entry that is no trade of an order of ours. Funding moves money and no quantity. On error nothing has
+    /// changed.
+    pub fn book_external(
+        &mut self,
+        what: FillKind,
+        side: Side,
+        fill: &Fill,
+        base: &str,
+        quote: &str,
+    ) -> Result<(), TooLarge> {
+        let mut next = self.clone();
+        next.externals += 1;
+        if what.moves_quantity() {
+            next.trade(side, fill).ok_or(TooLarge)?;
+        }
+        next.pay_fee(fill, base, quote).ok_or(TooLarge)?;
+        *self = next;
+        Ok(())
+    }
+
     fn try_book(&mut self, side: Side, fill: &Fill, base: &str, quote: &str) -> Option<()> {
+        let worth = fill.price.checked_mul(fill.qty)?;
+        self.turnover = self.turnover.checked_add(worth)?;
+        self.fills += 1;
+        self.trade(side, fill)?;
+        self.pay_fee(fill, base, quote)
+    }
+
+    /// Moves quantity and cost, and takes the profit of what closes.
+    fn trade(&mut self, side: Side, fill: &Fill) -> Option<()> {
         let worth = fill.price.checked_mul(fill.qty)?;
         let (qty, cost) = match side {
             Side::Buy => (fill.qty, worth),
             Side::Sell => (-fill.qty, -worth),
         };
-        self.turnover = self.turnover.checked_add(worth)?;
-        self.fills += 1;
         let same_way = self.qty.is_zero() || self.qty.is_negative() == qty.is_negative();
         if same_way {
             self.qty = self.qty.checked_add(qty)?;
@@ -71,7 +104,7 @@ impl Position {
             self.cost = cost.checked_sub(closing)?;
             self.qty = self.qty.checked_add(qty)?;
         }
-        self.pay_fee(fill, base, quote)
+        Some(())
     }
 
     fn pay_fee(&mut self, fill: &Fill, base: &str, quote: &str) -> Option<()> {
@@ -82,6 +115,7 @@ impl Position {
             self.fees = self.fees.checked_add(fill.fee)?;
         } else if fill.fee_asset == base {
             self.fees = self.fees.checked_add(fill.fee.checked_mul(fill.price)?)?;
+            self.base_fees = self.base_fees.checked_add(fill.fee)?;
         } else {
             let paid = self.fees_elsewhere.entry(fill.fee_asset.clone()).or_default();
             *paid = paid.checked_add(fill.fee)?;
@@ -112,6 +146,14 @@ impl Position {
         };
         self.realised.checked_add(open)?.checked_sub(self.fees)
     }
+}
+
+fn is_zero(amount: &Decimal) -> bool {
+    amount.is_zero()
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
@@ -176,6 +218,26 @@ mod tests {
         assert_eq!((position.qty, position.cost), (Decimal::ZERO, Decimal::ZERO));
         assert_eq!(position.realised, decimal("20"));
         assert_eq!(position.profit(None), Some(decimal("19.8")));
+    }
+
+    #[test]
+    fn funding_is_money_alone_and_other_entries_move_the_position_without_counting_as_ours() {
+        let mut position = booked(&[(Side::Buy, "100", "2")]);
+        let funding = fill("100", "2", "0.5");
+        position.book_external(FillKind::Funding, Side::Buy, &funding, "BTC", "USDT").unwrap();
+        assert_eq!((position.qty, position.fees), (decimal("2"), decimal("0.6")));
+        let liquidation = fill("80", "2", "1");
+        position.book_external(FillKind::Liquidation, Side::Sell, &liquidation, "BTC", "USDT").unwrap();
+        assert_eq!((position.qty, position.realised, position.fees), (Decimal::ZERO, decimal("-40"), decimal("1.6")));
+        assert_eq!((position.fills, position.externals, position.turnover), (1, 2, decimal("200")));
+    }
+
+    #[test]
+    fn a_fee_in_base_currency_is_money_and_coins_that_are_gone() {
+        let mut position = Position::default();
+        let trade = Fill { fee_asset: "BTC".into(), ..fill("100", "2", "0.01") };
+        position.book(Side::Buy, &trade, "BTC", "USDT").unwrap();
+        assert_eq!((position.qty, position.fees, position.base_fees), (decimal("2"), decimal("1"), decimal("0.01")));
     }
 
     proptest! {

@@ -82,6 +82,55 @@ impl CallClass {
 }
 
 impl Billing {
+    /// Cancels a second in the long run and at once, for the kind of instrument that is slowest, single and batch
+    /// cancels together where they are billed apart. `None` without limits. What a stop can do in its time is planned
+    /// with it.
+    pub fn cancels_per_second(&self) -> Option<(u32, u32)> {
+        let kinds = [InstrumentKind::Spot, InstrumentKind::Linear];
+        let named = |kind| self.charges.iter().any(|charge| charge.kind == Some(kind));
+        // A kind that no line names is not traded here, unless no line names any.
+        let in_use = kinds.into_iter().filter(|kind| named(*kind) || !kinds.into_iter().any(named));
+        let of_kind = in_use.filter_map(|kind| {
+            let (one, batch) = (self.binding(CallClass::CancelOne, kind), self.binding(CallClass::CancelBatch, kind));
+            match (one, batch) {
+                (Some(one), Some(batch)) if one.bucket != batch.bucket => {
+                    Some((one.per_second() + batch.per_second(), one.orders + batch.orders))
+                }
+                (one, batch) => one.max(batch).map(|binding| (binding.per_second(), binding.orders)),
+            }
+        });
+        let whole = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        of_kind.min().map(|(rate, burst)| (whole(rate), whole(burst)))
+    }
+
+    /// How single and batch cancels of a kind share the work so that both buckets are empty at the same time: orders to
+    /// cancel one by one for each batch. 0 where they draw from one bucket, or from none.
+    pub fn singles_per_batch(&self, kind: InstrumentKind, batch_max: u32) -> u32 {
+        match (self.binding(CallClass::CancelOne, kind), self.binding(CallClass::CancelBatch, kind)) {
+            (Some(one), Some(batch)) if one.bucket != batch.bucket && batch.per_second() > 0 => {
+                u32::try_from(one.per_second() * u64::from(batch_max) / batch.per_second()).unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The bucket that lets the fewest orders through in the long run. A batch is counted by its orders; where only
+    /// the request is billed, as if it held one.
+    fn binding(&self, class: CallClass, kind: InstrumentKind) -> Option<Binding> {
+        let fits = |charge: &&Charge| charge.class == class && charge.kind.is_none_or(|only| only == kind);
+        let bindings = self.charges.iter().filter(fits).filter_map(|charge| {
+            let bucket = self.buckets.get(charge.bucket)?;
+            let cost = match class {
+                CallClass::CancelBatch if charge.per_order > 0 => charge.per_order,
+                _ => charge.per_request.saturating_add(charge.per_order),
+            };
+            let orders = u64::from(bucket.limit.checked_div(cost)?);
+            let span_ms = u64::try_from(bucket.per.as_millis()).unwrap_or(u64::MAX).max(1);
+            Some(Binding { orders_per_hour: orders.saturating_mul(3_600_000) / span_ms, orders, bucket: charge.bucket })
+        });
+        bindings.min()
+    }
+
     /// What a call draws: bucket and amount. A batch names orders of one kind only where the kind matters
     /// (`BatchBy::Kind`), so its first order speaks for all.
     pub fn draws(&self, call: &Call) -> Vec<(usize, u32)> {
@@ -105,6 +154,20 @@ fn orders_of(call: &Call) -> (u32, Option<InstrumentKind>) {
             keys.first().map(|key| InstrumentKind::of_symbol(&key.symbol)),
         ),
         _ => (0, None),
+    }
+}
+
+/// How fast a bucket lets orders through. Compared by the long run first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Binding {
+    orders_per_hour: u64,
+    orders: u64,
+    bucket: usize,
+}
+
+impl Binding {
+    fn per_second(self) -> u64 {
+        self.orders_per_hour / 3_600
     }
 }
 
@@ -140,5 +203,38 @@ mod tests {
         assert_eq!(billing.draws(&batch), [(1, 2), (2, 1)]);
         assert_eq!(billing.draws(&Call::Cancel(key("BTC-USDT"))), []);
         assert_eq!(Billing::default().draws(&batch), []);
+    }
+
+    #[test]
+    fn planning_counts_every_way_to_cancel_the_slowest_kind() {
+        let bucket = |limit| Bucket { name: String::new(), limit, per: Duration::from_secs(1) };
+        let charge = |class, kind, bucket| Charge { class, kind: Some(kind), bucket, per_request: 0, per_order: 1 };
+        let (spot, linear) = (InstrumentKind::Spot, InstrumentKind::Linear);
+        let mut billing = Billing {
+            buckets: vec![bucket(20), bucket(20), bucket(10), bucket(5)],
+            charges: vec![
+                charge(CallClass::CancelOne, spot, 0),
+                charge(CallClass::CancelBatch, spot, 1),
+                charge(CallClass::CancelOne, linear, 2),
+                charge(CallClass::CancelBatch, linear, 3),
+                charge(CallClass::Create, linear, 3),
+            ],
+        };
+        assert_eq!(billing.cancels_per_second(), Some((15, 15)));
+        assert_eq!(billing.singles_per_batch(linear, 10), 20);
+        assert_eq!(billing.singles_per_batch(spot, 10), 10);
+        let mut by_request = billing.clone();
+        by_request.charges[2] = Charge { per_request: 1, per_order: 0, ..by_request.charges[2].clone() };
+        let address = Bucket { name: String::new(), limit: 600, per: Duration::from_secs(5) };
+        by_request.buckets.push(address);
+        let every = |class| Charge { class, kind: None, bucket: 4, per_request: 1, per_order: 0 };
+        by_request.charges.extend([CallClass::CancelOne, CallClass::CancelBatch].map(every));
+        assert_eq!(by_request.cancels_per_second(), Some((15, 15)), "a bucket of all requests binds nobody here");
+        assert_eq!(by_request.singles_per_batch(linear, 10), 20);
+        by_request.charges.retain(|charge| charge.kind != Some(linear));
+        assert_eq!(by_request.cancels_per_second(), Some((40, 40)), "only spot is traded");
+        billing.charges[1].bucket = 0;
+        assert_eq!(billing.singles_per_batch(spot, 10), 0, "one bucket for both");
+        assert_eq!(Billing::default().cancels_per_second(), None);
     }
 }

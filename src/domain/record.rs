@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClientOrderId, Epoch, Symbol, VenueOrderId};
 use super::money::Decimal;
-use super::order::{Fill, Side, StateName, TimeInForce};
+use super::order::{Fill, FillKind, Side, StateName, TimeInForce};
 use super::time::Wall;
 
 /// One line of the journal.
@@ -46,6 +46,31 @@ pub enum Record {
         quote: String,
         /// The trade.
         fill: Fill,
+    },
+    /// Something of the account that is no trade of an order of ours: a foreign trade, funding, a liquidation, what was
+    /// held when the books began. Counts for position, profit and limits.
+    External {
+        /// Where.
+        venue: String,
+        /// What.
+        symbol: Symbol,
+        /// What came about.
+        what: FillKind,
+        /// Which way.
+        side: Side,
+        /// Base currency of the instrument.
+        base: String,
+        /// Quote currency of the instrument.
+        quote: String,
+        /// The entry, in the form of a trade.
+        fill: Fill,
+    },
+    /// Our books of a venue begin: what others did there before is in what it held then, not an entry of its own.
+    Opened {
+        /// Where.
+        venue: String,
+        /// When.
+        at: Wall,
     },
     /// What of a found order was filled before any list of fills reaches: counted on the order, in no position.
     BookedBefore {

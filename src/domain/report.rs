@@ -51,6 +51,9 @@ pub struct Report {
     pub tasks: TaskReport,
     /// What is held; a stop never trades.
     pub positions: Vec<PositionReport>,
+    /// Entries this run booked that were no trades of our orders: foreign trades, funding, liquidations.
+    #[serde(default)]
+    pub external_entries: u64,
     /// Whether `state.json` holds the final state.
     pub state_flushed: bool,
     /// Whether the recorder wrote everything; true where there is none.

@@ -319,6 +319,8 @@ pub struct RiskLimits {
     pub max_orders_per_second: u32,
     /// Loss since 00:00 UTC that latches trading off.
     pub max_daily_loss: Decimal,
+    /// Most resting notional at venues where no switch covers it; none: no limit.
+    pub uncovered_max_notional: Option<Decimal>,
 }
 
 impl RiskLimits {

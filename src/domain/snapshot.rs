@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClientOrderId, Epoch, Symbol, TradeId, VenueOrderId};
 use super::money::Decimal;
-use super::order::{Fill, Lsn, Side, StateName, TimeInForce};
+use super::order::{Fill, FillKind, Lsn, Side, StateName, TimeInForce};
 use super::position::Position;
 use super::record::{Intent, Moved, Record, RiskState};
 use super::time::Wall;
@@ -70,6 +70,9 @@ pub struct SavedOrders {
 /// What is known of one venue account.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SavedVenue {
+    /// Our books of it begin here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Wall>,
     /// All fills up to here are booked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booked_to: Option<Wall>,
@@ -161,6 +164,12 @@ impl State {
             Record::Fill { client_id, venue, symbol, side, base, quote, fill } => {
                 self.fill(*client_id, venue, symbol, *side, (base, quote), fill);
             }
+            Record::External { venue, symbol, what, side, base, quote, fill } => {
+                self.external(venue, symbol, (*what, *side), (base, quote), fill);
+            }
+            Record::Opened { venue, at } => {
+                self.venue(venue).opened_at.get_or_insert(*at);
+            }
             Record::BookedBefore { client_id, filled } => {
                 if let Some(order) = self.orders.known(*client_id) {
                     order.count(*filled);
@@ -250,6 +259,25 @@ impl State {
             order.count(order.filled.checked_add(fill.qty).unwrap_or(order.filled));
         }
         if !booked {
+            self.misfits += 1;
+        }
+    }
+
+    fn external(
+        &mut self,
+        venue: &str,
+        symbol: &Symbol,
+        (what, side): (FillKind, Side),
+        assets: (&str, &str),
+        fill: &Fill,
+    ) {
+        let account = self.venue(venue);
+        if account.recent_trades.insert(fill.trade_id.clone(), fill.at).is_some() {
+            self.misfits += 1;
+            return;
+        }
+        let position = account.positions.entry(symbol.clone()).or_default();
+        if position.book_external(what, side, fill, assets.0, assets.1).is_err() {
             self.misfits += 1;
         }
     }

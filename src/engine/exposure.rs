@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{InstrumentId, VenueId};
-use crate::domain::money::{Lots, PriceTicks};
+use crate::domain::instrument::Catalogue;
+use crate::domain::money::{Decimal, Lots, PriceTicks};
 use crate::domain::order::{OrderTerms, Side};
 
 /// The sums of one side of one instrument.
@@ -118,6 +119,19 @@ impl Exposure {
             Side::Buy => opposite.lowest,
             Side::Sell => opposite.highest,
         }
+    }
+
+    /// Price times quantity of all that is open at the venues asked for. Costs the number of instruments that ever had an
+    /// order, whatever rests. `None` when it does not fit.
+    pub fn notional(&self, catalogue: &Catalogue, at_venue: impl Fn(VenueId) -> bool) -> Option<Decimal> {
+        self.sides.iter().try_fold(Decimal::ZERO, |sum, ((instrument, _), sums)| {
+            let instrument = catalogue.instrument(*instrument);
+            if !at_venue(instrument.venue) {
+                return Some(sum);
+            }
+            let tick_lot = instrument.notional(PriceTicks::new(1), Lots::new(1)?)?;
+            sum.checked_add(tick_lot.mul_ratio(sums.tick_lots?, 1)?)
+        })
     }
 
     /// How many orders count at a venue.

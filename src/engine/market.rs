@@ -1,16 +1,18 @@
-//! What the market looks like: the newest best prices of every instrument, on our grid.
+//! What the market looks like: the newest best prices of every instrument, on our grid; beside them levels of the book,
+//! the last trade, and what a contract is worth by the venue's own measure, as the venue tells them.
 //!
 //! Always holds: a bid lies below its ask, both are positive and on the instrument's ticks, and the middle is exact
 //! (a count of half ticks). A quote that breaks this is refused whole; what was known before stays, and ages.
 //! Never does: guess a side that is not quoted, or judge how old is too old.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::event::Quote;
+use crate::domain::event::{Depth, MarketNews, Print, Quote, Ticker};
 use crate::domain::ids::{InstrumentId, Symbol, VenueId};
-use crate::domain::instrument::{Instrument, OffGrid};
+use crate::domain::instrument::{Instrument, InstrumentKind, OffGrid};
 use crate::domain::money::{Decimal, PriceTicks};
-use crate::domain::time::Boot;
+use crate::domain::time::{Boot, Wall};
 
 /// The best price of one side and what stands there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +79,19 @@ struct Known {
     at: Boot,
 }
 
+/// What is told beside the best prices.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    depth: Option<Depth>,
+    last: Option<Print>,
+    ticker: Ticker,
+}
+
 /// The newest best prices, by instrument.
 #[derive(Clone, Debug, Default)]
 pub struct Market {
     known: Vec<Option<Known>>,
+    told: BTreeMap<InstrumentId, Told>,
     venues: Vec<Option<VenueId>>,
 }
 
@@ -114,12 +125,52 @@ impl Market {
         Ok((before.bid, before.ask) != (bid, ask))
     }
 
+    /// Takes in more of the market than the best prices. What it does not tell stays as it was. Levels of the book are a
+    /// sign of life: best prices that did not change are not old then.
+    pub fn take_news(&mut self, at: Boot, instrument: &Instrument, news: &MarketNews) {
+        let told = self.told.entry(instrument.id).or_default();
+        if let Some(last) = &news.last {
+            told.last = Some(last.clone());
+        }
+        if let Some(ticker) = &news.ticker {
+            // Only a contract has a worth of its own beside its prices.
+            let is_contract = instrument.rules.kind == InstrumentKind::Linear;
+            let mark = ticker.mark.filter(|mark| is_contract && mark.is_positive());
+            told.ticker.mark = mark.or(told.ticker.mark);
+            told.ticker.funding_rate = ticker.funding_rate.or(told.ticker.funding_rate);
+            told.ticker.next_funding = ticker.next_funding.or(told.ticker.next_funding);
+        }
+        if let Some(depth) = &news.depth {
+            told.depth = Some(depth.clone());
+            if let Some(Some(known)) = self.known.get_mut(usize::from(instrument.id.0))
+                && known.bid.is_some()
+                && known.ask.is_some()
+            {
+                known.at = known.at.max(at);
+            }
+        }
+    }
+
     /// A venue's prices are no longer fed: nothing is quoted there until it is. Marks stay, for the books.
     pub fn forget(&mut self, venue: VenueId) {
-        for (known, owner) in self.known.iter_mut().zip(&self.venues) {
-            if let (Some(known), true) = (known.as_mut(), *owner == Some(venue)) {
-                (known.bid, known.ask) = (None, None);
-            }
+        let of_venue = self.venues.iter().enumerate().filter(|(_, owner)| **owner == Some(venue));
+        for place in of_venue.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.forget_prices(place);
+        }
+    }
+
+    /// An instrument's prices are too old to act by. They count as forgotten until the next one comes.
+    pub fn hide(&mut self, instrument: InstrumentId) {
+        self.forget_prices(usize::from(instrument.0));
+    }
+
+    fn forget_prices(&mut self, place: usize) {
+        if let Some(Some(known)) = self.known.get_mut(place) {
+            (known.bid, known.ask) = (None, None);
+        }
+        // A place is an instrument's number.
+        if let Some(told) = u16::try_from(place).ok().and_then(|number| self.told.get_mut(&InstrumentId(number))) {
+            (told.depth, told.last) = (None, None);
         }
     }
 
@@ -139,10 +190,31 @@ impl Market {
         Some(Spread { bid: known.bid?, ask: known.ask? })
     }
 
-    /// The middle as a price to value positions at. Outlives the quotes it came from: a position does not become
-    /// worthless because a stream broke.
+    /// The price to value positions at: the venue's mark price where it tells one, else the middle. Outlives the quotes it
+    /// came from: a position does not become worthless because a stream broke.
     pub fn mark(&self, instrument: InstrumentId) -> Option<Decimal> {
-        self.of(instrument)?.mark
+        let by_venue = self.told.get(&instrument).and_then(|told| told.ticker.mark);
+        by_venue.or_else(|| self.of(instrument)?.mark)
+    }
+
+    /// The best levels of the book, where the venue feeds them.
+    pub fn depth(&self, instrument: InstrumentId) -> Option<&Depth> {
+        self.told.get(&instrument)?.depth.as_ref()
+    }
+
+    /// The last trade of anyone.
+    pub fn last_trade(&self, instrument: InstrumentId) -> Option<&Print> {
+        self.told.get(&instrument)?.last.as_ref()
+    }
+
+    /// The next funding of a contract, as a part of the position's worth.
+    pub fn funding_rate(&self, instrument: InstrumentId) -> Option<Decimal> {
+        self.told.get(&instrument)?.ticker.funding_rate
+    }
+
+    /// When the next funding of a contract is due.
+    pub fn next_funding(&self, instrument: InstrumentId) -> Option<Wall> {
+        self.told.get(&instrument)?.ticker.next_funding
     }
 
     /// How long ago the last quote came in.
@@ -236,5 +308,46 @@ mod tests {
         assert_eq!(market.mark(BTC), Some(decimal("100.5")));
         market.forget(instrument.venue);
         assert_eq!((market.bid(BTC), market.mark(BTC)), (None, Some(decimal("100.5"))));
+    }
+
+    fn perp() -> Instrument {
+        let rules = crate::domain::instrument::InstrumentRules {
+            kind: InstrumentKind::Linear,
+            ..super::super::testing::rules("BTC-USDT-PERP")
+        };
+        Instrument::new(BTC, VenueId(0), rules).unwrap()
+    }
+
+    fn news(depth: Option<Depth>, mark: Option<&str>, rate: Option<&str>) -> MarketNews {
+        let ticker = Ticker { mark: mark.map(decimal), funding_rate: rate.map(decimal), next_funding: None };
+        MarketNews { venue: VenueId(0), symbol: Symbol::new("BTC-USDT-PERP"), depth, last: None, ticker: Some(ticker) }
+    }
+
+    #[test]
+    fn the_venues_mark_price_values_a_contract_and_no_coin() {
+        let (contract, coin) = (perp(), catalogue().instrument(BTC).clone());
+        for (instrument, valued) in [(&contract, "97"), (&coin, "100.5")] {
+            let mut market = Market::default();
+            market.take(Boot::ZERO, instrument, &quote("100", "101")).unwrap();
+            market.take_news(Boot::ZERO, instrument, &news(None, Some("97"), Some("0.0001")));
+            market.take_news(Boot::ZERO, instrument, &news(None, Some("0"), None));
+            assert_eq!(market.mark(BTC), Some(decimal(valued)), "{}", instrument.symbol());
+            assert_eq!(market.funding_rate(BTC), Some(decimal("0.0001")), "what is not told stays");
+        }
+    }
+
+    #[test]
+    fn levels_are_a_sign_of_life_and_go_with_the_prices() {
+        let (instrument, mut market) = (perp(), Market::default());
+        let depth = Depth { bids: vec![(decimal("100"), decimal("3"))], asks: Vec::new() };
+        market.take(Boot::from_nanos(1), &instrument, &quote("100", "101")).unwrap();
+        market.take_news(Boot::from_nanos(9), &instrument, &news(Some(depth.clone()), None, None));
+        assert_eq!(market.age(Boot::from_nanos(9), BTC), Some(Duration::ZERO));
+        assert_eq!(market.depth(BTC), Some(&depth));
+        market.hide(BTC);
+        assert_eq!((market.spread(BTC), market.depth(BTC)), (None, None));
+        market.take_news(Boot::from_nanos(20), &instrument, &news(Some(depth), None, None));
+        assert_eq!(market.age(Boot::from_nanos(20), BTC), Some(Duration::from_nanos(11)), "levels alone are no price");
+        assert_eq!(market.take(Boot::from_nanos(21), &instrument, &quote("100", "101")), Ok(true), "told anew");
     }
 }

@@ -1,7 +1,7 @@
 //! Ring 1. Trade: market, strategies, risk. Pure.
 //!
 //! Read in this order: `trade` (the machine), `strategy` (what it drives), `risk` with `exposure` (what it asks), then
-//! `holds` and `reconcile` (what stops it from creating).
+//! `holds`, `stale` and `reconcile` (what stops it from creating).
 //!
 //! Always holds: an order exists only because a strategy wished for it and the gate let it through.
 //! Never does: I/O, clocks, chance.
@@ -19,6 +19,7 @@ pub mod risk;
 
 pub mod holds;
 pub mod reconcile;
+mod stale;
 
 #[cfg(test)]
 mod testing;

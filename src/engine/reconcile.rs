@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::action::Action;
 use crate::domain::ids::{InstrumentId, VenueId};
-use crate::domain::instrument::InstrumentKind;
+use crate::domain::instrument::{Instrument, InstrumentKind};
 use crate::domain::money::Decimal;
 use crate::domain::request::Call;
 use crate::domain::time::{Boot, Stamp};
@@ -49,7 +49,8 @@ struct Look {
     is_listed: bool,
     has_fills: bool,
     has_balances: bool,
-    n_fills: u64,
+    has_positions: bool,
+    n_booked: u64,
 }
 
 /// One venue's comparisons.
@@ -118,6 +119,19 @@ impl Reconcile {
         }
     }
 
+    /// Contract positions came in.
+    pub fn positions_in(&mut self) {
+        if let Some(look) = &mut self.look {
+            look.has_positions = true;
+        }
+    }
+
+    /// Contracts that differ at the start, as the venue told there: they are held as after a confirmed difference.
+    pub fn hold_what_differs(&mut self, desk: &Desk) -> BTreeMap<InstrumentId, Decimal> {
+        self.held.extend(contract_drifts(self.venue, desk).into_keys().map(|name| (name, 0)));
+        desk.contract_drifts(self.venue)
+    }
+
     /// A question of ours failed.
     pub fn failed(&mut self, why: &str) {
         if self.look.is_some() {
@@ -139,14 +153,14 @@ impl Reconcile {
         if let Some(why) = self.trouble.take() {
             return self.look_failed(at, why);
         }
-        if !(look.is_listed && look.has_fills && look.has_balances) {
+        if !(look.is_listed && look.has_fills && look.has_balances && look.has_positions) {
             let is_late = at.boot >= look.began.after(PATIENCE);
             return if is_late { self.look_failed(at, "no complete answers in time".into()) } else { None };
         }
-        let is_still = look.n_fills == desk.tally().fills;
+        let is_still = look.n_booked == desk.n_booked();
         self.look = None;
         self.n_failures = 0;
-        // A fill between the answers makes them two different moments: look again.
+        // A fill (or another entry) between the answers makes them two different moments: look again.
         if !is_still {
             self.next_at = at.boot.after(SECOND_LOOK);
             return None;
@@ -156,17 +170,22 @@ impl Reconcile {
     }
 
     fn begin(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {
+        let tells_positions = desk.catalogue.venue(self.venue).traits.tells_positions;
         self.look = Some(Look {
             began: at.boot,
             is_listed: false,
             has_fills: false,
             has_balances: false,
-            n_fills: desk.tally().fills,
+            has_positions: !tells_positions,
+            n_booked: desk.n_booked(),
         });
         self.trouble = None;
         desk.list(at, self.venue, out);
         desk.fetch_fills(at, self.venue, out);
         desk.ask_account(at, self.venue, Call::Balances, out);
+        if tells_positions {
+            desk.ask_account(at, self.venue, Call::Positions, out);
+        }
     }
 
     fn look_failed(&mut self, at: Stamp, why: String) -> Option<Reconciled> {
@@ -177,25 +196,8 @@ impl Reconcile {
     }
 
     fn judge(&mut self, at: Stamp, desk: &Desk) -> Option<Reconciled> {
-        let rest = self.rest(desk);
-        let Some(baseline) = &self.baseline else {
-            // Two looks must agree: a fill between list and balance would make a false start for good.
-            if self.candidate.as_ref() == Some(&rest) {
-                self.baseline = Some(rest);
-            } else {
-                self.candidate = Some(rest);
-                self.next_at = at.boot.after(SECOND_LOOK);
-            }
-            return Some(Reconciled::Agrees { released: Vec::new() });
-        };
-        let mut drifts = BTreeMap::new();
-        for (asset, now) in &rest {
-            let was = baseline.get(asset).copied().unwrap_or_default();
-            let drift = now.checked_sub(was).unwrap_or_default();
-            if drift.abs() > self.largest_lot(asset, desk) {
-                drifts.insert(asset.clone(), drift);
-            }
-        }
+        let mut drifts = self.coin_drifts(at, desk);
+        drifts.extend(contract_drifts(self.venue, desk));
         let confirmed: BTreeMap<_, _> =
             drifts.iter().filter(|(asset, drift)| self.suspected.get(*asset) == Some(*drift)).collect();
         let newly: Vec<_> =
@@ -205,6 +207,10 @@ impl Reconcile {
             self.next_at = at.boot.after(SECOND_LOOK);
         }
         let released = self.count_agreements(&drifts);
+        // What is held has agreed once: no reason to wait a minute for the second time.
+        if self.held.values().any(|n_agreed| *n_agreed > 0) {
+            self.next_at = self.next_at.min(at.boot.after(SECOND_LOOK));
+        }
         self.suspected = drifts;
         for asset in &newly {
             self.held.insert(asset.clone(), 0);
@@ -213,6 +219,31 @@ impl Reconcile {
             return Some(Reconciled::Agrees { released: instruments_of(&released, self.venue, desk) });
         }
         Some(Reconciled::Differs { instruments: instruments_of(&newly, self.venue, desk), words: words.join(", ") })
+    }
+
+    /// Coins whose balance moved otherwise than by what is booked. The first two looks that agree set what later ones are
+    /// compared with.
+    fn coin_drifts(&mut self, at: Stamp, desk: &Desk) -> BTreeMap<String, Decimal> {
+        let rest = self.rest(desk);
+        let Some(baseline) = &self.baseline else {
+            // Two looks must agree: a fill between list and balance would make a false start for good.
+            if self.candidate.as_ref() == Some(&rest) {
+                self.baseline = Some(rest);
+            } else {
+                self.candidate = Some(rest);
+                self.next_at = at.boot.after(SECOND_LOOK);
+            }
+            return BTreeMap::new();
+        };
+        let mut drifts = BTreeMap::new();
+        for (asset, now) in &rest {
+            let was = baseline.get(asset).copied().unwrap_or_default();
+            let drift = now.checked_sub(was).unwrap_or_default();
+            if drift.abs() > self.largest_lot(asset, desk) {
+                drifts.insert(asset.clone(), drift);
+            }
+        }
+        drifts
     }
 
     /// Counts a look in which a held currency agrees; two in a row release it.
@@ -230,13 +261,15 @@ impl Reconcile {
         released
     }
 
-    /// Balance less booked position of every currency that is a spot base here.
+    /// Balance less booked position of every currency that is a spot base here. Fees taken in that currency have left the
+    /// balance and not the position.
     fn rest(&self, desk: &Desk) -> BTreeMap<String, Decimal> {
         let mut rest: BTreeMap<String, Decimal> = BTreeMap::new();
         for instrument in spot_instruments(self.venue, desk) {
             let base = &instrument.rules.base;
             let Some(balance) = desk.account(self.venue).balances().get(base) else { continue };
-            let held = desk.position(instrument.id).qty;
+            let position = desk.position(instrument.id);
+            let held = position.qty.checked_sub(position.base_fees).unwrap_or(position.qty);
             let entry = rest.entry(base.clone()).or_insert(*balance);
             *entry = entry.checked_sub(held).unwrap_or(*entry);
         }
@@ -249,16 +282,25 @@ impl Reconcile {
     }
 }
 
-fn spot_instruments(venue: VenueId, desk: &Desk) -> impl Iterator<Item = &crate::domain::instrument::Instrument> {
+fn spot_instruments(venue: VenueId, desk: &Desk) -> impl Iterator<Item = &Instrument> {
     desk.catalogue
         .instruments()
         .iter()
         .filter(move |instrument| instrument.venue == venue && instrument.rules.kind == InstrumentKind::Spot)
 }
 
-fn instruments_of(assets: &[String], venue: VenueId, desk: &Desk) -> Vec<InstrumentId> {
-    spot_instruments(venue, desk)
-        .filter(|instrument| assets.contains(&instrument.rules.base))
-        .map(|instrument| instrument.id)
-        .collect()
+/// Contracts by symbol: there the venue's word is compared as it is, without a baseline.
+fn contract_drifts(venue: VenueId, desk: &Desk) -> BTreeMap<String, Decimal> {
+    let drifts = desk.contract_drifts(venue).into_iter();
+    drifts.map(|(id, drift)| (desk.catalogue.instrument(id).symbol().as_str().to_owned(), drift)).collect()
+}
+
+/// Spot instruments by their base currency, contracts by their symbol.
+fn instruments_of(names: &[String], venue: VenueId, desk: &Desk) -> Vec<InstrumentId> {
+    let here = desk.catalogue.instruments().iter().filter(|instrument| instrument.venue == venue);
+    let is_named = |instrument: &&Instrument| match instrument.rules.kind {
+        InstrumentKind::Spot => names.contains(&instrument.rules.base),
+        InstrumentKind::Linear => names.iter().any(|name| name == instrument.symbol().as_str()),
+    };
+    here.filter(is_named).map(|instrument| instrument.id).collect()
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use self::refusal::{Breach, OrderWords, RiskRefusal};
 use super::exposure::Exposure;
 use super::market::{Market, Spread};
-use crate::domain::ids::InstrumentId;
+use crate::domain::ids::{InstrumentId, VenueId};
 use crate::domain::instrument::{Catalogue, Instrument, Venue, VenueTraits};
 use crate::domain::money::{Decimal, Lots, PriceTicks};
 use crate::domain::order::{Checked, OrderTerms, Side, TimeInForce};
@@ -52,6 +52,8 @@ pub struct GateView<'a> {
     pub exposure: &'a Exposure,
     /// What we hold of the order's instrument; negative when short.
     pub position: Decimal,
+    /// Whether a venue cancels what rests there, should this process fall silent.
+    pub is_covered: &'a dyn Fn(VenueId) -> bool,
 }
 
 /// Holds orders against the operator's limits.
@@ -73,6 +75,7 @@ struct SymbolGate {
     rejected_at: VecDeque<Boot>,
     too_many_rejections: bool,
     held: Option<String>,
+    stale_after: Option<Duration>,
 }
 
 impl RiskGate {
@@ -105,6 +108,7 @@ impl RiskGate {
             .and_then(|()| case.size())
             .and_then(|()| case.price())
             .and_then(|()| case.position())
+            .and_then(|()| self.uncovered(&case))
             .and_then(|()| self.count(&case))
             .and_then(|()| self.rate(at.boot));
         match verdict {
@@ -143,6 +147,25 @@ impl RiskGate {
         if let Some(gate) = self.symbols.get_mut(&instrument) {
             gate.held = None;
         }
+    }
+
+    /// Lets no order of a symbol pass while its prices are older than this.
+    pub fn stale(&mut self, instrument: InstrumentId, after: Duration) {
+        self.symbols.entry(instrument).or_default().stale_after = Some(after);
+    }
+
+    /// Prices come again: ends a `stale`.
+    pub fn fresh(&mut self, instrument: InstrumentId) {
+        if let Some(gate) = self.symbols.get_mut(&instrument) {
+            gate.stale_after = None;
+        }
+    }
+
+    /// Whether more rests where no switch would cancel it than the limit allows.
+    pub fn has_too_much_uncovered(&self, view: &GateView<'_>) -> bool {
+        let Some(allowed) = self.limits.uncovered_max_notional else { return false };
+        let resting = view.exposure.notional(view.catalogue, |venue| !(view.is_covered)(venue));
+        resting.is_none_or(|resting| resting > allowed)
     }
 
     /// No new orders until `resume`.
@@ -239,6 +262,9 @@ impl RiskGate {
         let Some(gate) = self.symbols.get(&instrument) else {
             return Ok(());
         };
+        if let Some(after) = gate.stale_after {
+            return Err(Breach::StaleMarket { after_s: after.as_secs() });
+        }
         if let Some(why) = &gate.held {
             return Err(Breach::SymbolPaused(why.clone()));
         }
@@ -247,6 +273,23 @@ impl RiskGate {
             return Err(Breach::SymbolPaused(why));
         }
         Ok(())
+    }
+
+    /// What would rest where nobody cancels it for us.
+    fn uncovered(&self, case: &Case<'_>) -> Result<(), Breach> {
+        let Some(allowed) = self.limits.uncovered_max_notional else { return Ok(()) };
+        let view = case.view;
+        if (view.is_covered)(case.venue.id) {
+            return Ok(());
+        }
+        let resting = view.exposure.notional(view.catalogue, |venue| !(view.is_covered)(venue));
+        let this = case.instrument.notional(case.terms.price, case.terms.qty);
+        let value = resting.zip(this).and_then(|(resting, this)| resting.checked_add(this));
+        match value {
+            None => Err(Breach::TooLarge("uncovered_max_notional")),
+            Some(value) if value > allowed => Err(Breach::Uncovered { value, allowed }),
+            Some(_) => Ok(()),
+        }
     }
 
     fn count(&self, case: &Case<'_>) -> Result<(), Breach> {

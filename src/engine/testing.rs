@@ -56,9 +56,14 @@ pub(super) fn rules(symbol: &str) -> InstrumentRules {
 }
 
 pub(super) fn catalogue() -> Catalogue {
+    catalogue_with(&traits())
+}
+
+/// The same with other traits of both venues.
+pub(super) fn catalogue_with(traits: &VenueTraits) -> Catalogue {
     let mut catalogue = Catalogue::default();
     for (name, symbol) in [("main", "BTC-USDT"), ("other", "ETH-USDT")] {
-        let venue = catalogue.add_venue(name, traits()).unwrap();
+        let venue = catalogue.add_venue(name, traits.clone()).unwrap();
         catalogue.learn(venue, rules(symbol)).unwrap();
     }
     catalogue

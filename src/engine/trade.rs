@@ -13,14 +13,15 @@ use super::holds::{Hold, Holds, Resting};
 use super::market::Market;
 use super::reconcile::{Reconcile, Reconciled};
 use super::risk::{GateView, RiskGate, RiskRefusal};
+use super::stale::{Staleness, Turned};
 use super::strategy::{AdoptedOrder, OrderChange, Slot, Strategy, View, Wish, build};
 use crate::domain::action::{Action, Level};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
-use crate::domain::event::{DiskNews, Event, LinkState, Quote, Stream};
-use crate::domain::ids::{ClientOrderId, InstrumentId, StrategyLetter, VenueId};
+use crate::domain::event::{DiskNews, Event, LinkState, MarketNews, Quote, Stream};
+use crate::domain::ids::{ClientOrderId, InstrumentId, StrategyLetter, Symbol, VenueId};
 use crate::domain::instrument::Instrument;
-use crate::domain::money::Lots;
-use crate::domain::order::OrderTerms;
+use crate::domain::money::{Decimal, Lots};
+use crate::domain::order::{FillKind, OrderTerms};
 use crate::domain::position::Position;
 use crate::domain::record::{Record, RiskState};
 use crate::domain::request::RefusalKind;
@@ -31,8 +32,13 @@ use crate::orders::machine::Order;
 use crate::orders::status;
 use crate::orders::sweep::Before;
 
+/// Why an instrument is held.
+const DIFFERS: &str = "our books and the venue's differ";
 /// A refusal that repeats is said at most this often.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// A position nobody trades is valued without a price when none has come in this time.
+const PRICE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What trading begins with.
 pub struct Begin {
@@ -86,9 +92,12 @@ pub struct Trade {
     runners: Vec<Runner>,
     by_letter: BTreeMap<StrategyLetter, usize>,
     reconciles: Vec<Reconcile>,
+    staleness: Staleness,
+    began: Boot,
     to_settle: BTreeSet<ClientOrderId>,
     said: BTreeMap<String, Boot>,
     first_quotes: Vec<Quote>,
+    unsaid: Vec<String>,
     before: Before,
     wishes: Vec<Wish>,
 }
@@ -111,6 +120,8 @@ impl Trade {
         }
         let by_letter = runners.iter().enumerate().map(|(place, runner)| (runner.letter, place)).collect();
         let reconciles = begin.desk.catalogue.venues().iter().map(|venue| Reconcile::new(venue.id, at.boot)).collect();
+        let traded = runners.iter().flat_map(|runner| &runner.instruments).copied().collect();
+        let staleness = Staleness::new(&traded, &begin.desk.catalogue);
         let mut trade = Trade {
             gate: RiskGate::new(begin.limits, begin.shutdown, begin.risk),
             desk: begin.desk,
@@ -121,13 +132,17 @@ impl Trade {
             runners,
             by_letter,
             reconciles,
+            staleness,
+            began: at.boot,
             to_settle: BTreeSet::new(),
             said: BTreeMap::new(),
             first_quotes: begin.quotes,
+            unsaid: Vec::new(),
             before: begin.before,
             wishes: Vec::new(),
         };
         trade.adopt(&begin.leftovers);
+        trade.hold_what_differs();
         if trade.gate.state().paused {
             trade.holds.set(Hold::Operator, Resting::Keep, None, at, &trade.desk);
         }
@@ -140,6 +155,7 @@ impl Trade {
     /// One cycle: news first, then what the strategies make of it.
     pub fn cycle(&mut self, at: Stamp, events: &[Event], out: &mut Vec<Action>) {
         let mut moved_markets = BTreeSet::new();
+        out.extend(self.unsaid.drain(..).map(|text| Action::Say(Level::Error, text)));
         for quote in std::mem::take(&mut self.first_quotes) {
             self.quoted(at, &quote, &mut moved_markets, out);
         }
@@ -150,6 +166,7 @@ impl Trade {
         self.cancel_unadopted(at, out);
         self.desk.work(at, out);
         self.follow_notes(at, out);
+        self.judge_age(at, out);
         for instrument in &moved_markets {
             self.tell_market(at, *instrument, out);
         }
@@ -192,8 +209,8 @@ impl Trade {
                 self.clear_hold(|hold| matches!(hold, Hold::Disk(_)), out);
             }
             Event::Command(id, command) => self.commanded(at, *id, command, out),
-            Event::Market(_)
-            | Event::Limits(..)
+            Event::Market(news) => self.market_told(at, news),
+            Event::Limits(..)
             | Event::Answer(_)
             | Event::Order(..)
             | Event::Fill(..)
@@ -213,6 +230,37 @@ impl Trade {
             Ok(false) => {}
             Err(bad) => self.say_sometimes(at, Level::Warn, bad.to_string(), out),
         }
+    }
+
+    fn market_told(&mut self, at: Stamp, news: &MarketNews) {
+        if let Some(instrument) = self.desk.catalogue.find(news.venue, &news.symbol) {
+            self.market.take_news(at.boot, instrument, news);
+        }
+    }
+
+    /// Prices that are too old are no prices: what rests by them is pulled, and only there.
+    fn judge_age(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        for turned in self.staleness.pass(at.boot, &self.market) {
+            match turned {
+                Turned::Stale(instrument, after) => {
+                    self.gate.stale(instrument, after);
+                    self.market.hide(instrument);
+                    self.pull(at, instrument, out);
+                    let (symbol, after_s) = (self.symbol(instrument), after.as_secs());
+                    let text =
+                        format!("{symbol}: no price for over {after_s} s; its quotes are pulled until one comes");
+                    out.push(Action::Say(Level::Warn, text));
+                }
+                Turned::Fresh(instrument) => {
+                    self.gate.fresh(instrument);
+                    out.push(Action::Say(Level::Info, format!("{}: prices come again", self.symbol(instrument))));
+                }
+            }
+        }
+    }
+
+    fn symbol(&self, instrument: InstrumentId) -> &Symbol {
+        self.desk.catalogue.instrument(instrument).symbol()
     }
 
     fn linked(&mut self, at: Stamp, venue: VenueId, stream: Stream, state: &LinkState, out: &mut Vec<Action>) {
@@ -328,8 +376,10 @@ impl Trade {
                 let Some(order) = self.desk.orders.get(id) else { return };
                 let instrument = order.terms.instrument;
                 let text = format!("{} refused {}: {}", order.key.symbol, id, refusal.text);
-                // "Not now" says nothing against the order.
-                if refusal.kind != RefusalKind::NotNow && self.gate.note_rejection(at, instrument) {
+                // "Not now" says nothing against the order, and a market that moved into a post-only one is no fault of
+                // ours.
+                let counts = !matches!(refusal.kind, RefusalKind::NotNow | RefusalKind::WouldCross);
+                if counts && self.gate.note_rejection(at, instrument) {
                     let symbol = self.desk.catalogue.instrument(instrument).symbol();
                     out.push(Action::Say(Level::Error, format!("{symbol} is paused: the venue refused ten orders within a minute, last: {}. `lastorders resume` trades on", refusal.text)));
                 }
@@ -352,7 +402,52 @@ impl Trade {
             Note::CancelFailed(id, why) => {
                 self.say_sometimes(at, Level::Warn, format!("Cancel of {id}: {why}; it is asked again"), out);
             }
-            Note::Instruments(..) | Note::ClockOffset(..) => {}
+            Note::CancelAllFailed(venue, why) => {
+                let name = &self.desk.catalogue.venue(venue).name;
+                let text = format!("{name}: cancel-all: {why}; every order is cancelled by itself");
+                self.say_sometimes(at, Level::Warn, text, out);
+            }
+            Note::Positions(venue) => self.reconciles[usize::from(venue.0)].positions_in(),
+            Note::External { instrument, what, words } => self.external(at, instrument, what, words, out),
+            Note::SwitchLost(venue) => {
+                self.reconciles[usize::from(venue.0)].now();
+                self.pull_uncovered(at, venue, out);
+            }
+            Note::Instruments(..) | Note::ClockOffset(..) | Note::Access(_) => {}
+        }
+    }
+
+    /// Something moved the account that no strategy wished for. What takes positions away is always said.
+    fn external(&mut self, at: Stamp, instrument: InstrumentId, what: FillKind, words: String, out: &mut Vec<Action>) {
+        let held = self.desk.position(instrument).qty;
+        match what {
+            FillKind::Liquidation | FillKind::Deleveraging | FillKind::Settlement => {
+                out.push(Action::Say(Level::Error, format!("{words}. Held now: {held}. Compare with the venue")));
+            }
+            FillKind::Trade => {
+                let text = format!("{words}. Booked, held now: {held}; it counts for position, profit and limits");
+                self.say_sometimes(at, Level::Warn, text, out);
+            }
+            FillKind::Funding | FillKind::Opening => self.say_sometimes(at, Level::Info, words, out),
+        }
+    }
+
+    /// A switch is lost: no more may rest at its venue than may rest uncovered.
+    fn pull_uncovered(&mut self, at: Stamp, venue: VenueId, out: &mut Vec<Action>) {
+        let view = GateView {
+            catalogue: &self.desk.catalogue,
+            market: &self.market,
+            exposure: &self.exposure,
+            position: Decimal::ZERO,
+            is_covered: &|venue| self.desk.is_covered(venue),
+        };
+        if self.gate.has_too_much_uncovered(&view) {
+            let name = self.desk.catalogue.venue(venue).name.clone();
+            let text = format!(
+                "{name}: more rests without a dead man's switch than uncovered_max_notional allows: it is cancelled"
+            );
+            out.push(Action::Say(Level::Error, text));
+            self.pull_where(at, |order| order.key.venue == venue, out);
         }
     }
 
@@ -431,7 +526,9 @@ impl Trade {
 
     fn place(&mut self, at: Stamp, place: usize, slot: Slot, terms: OrderTerms, out: &mut Vec<Action>) {
         let letter = self.runners[place].letter;
-        let placed = match self.holds.words() {
+        let venue = self.desk.catalogue.instrument(terms.instrument).venue;
+        let forbidden = self.holds.words().or_else(|| self.desk.switch_forbids(at, venue).map(str::to_owned));
+        let placed = match forbidden {
             Some(why) => Err(RiskRefusal::not_now(self.desk.catalogue.instrument(terms.instrument), &terms, &why)),
             None => {
                 let view = GateView {
@@ -439,6 +536,7 @@ impl Trade {
                     market: &self.market,
                     exposure: &self.exposure,
                     position: self.desk.position(terms.instrument).qty,
+                    is_covered: &|venue| self.desk.is_covered(venue),
                 };
                 self.gate.check(at, terms, &view)
             }
@@ -489,11 +587,17 @@ impl Trade {
 
     /// Profit to the gate; a day's loss over the limit latches.
     fn mark(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        // Without a price a loss can be neither seen nor ruled out; the first quote brings it. Of what no strategy trades
+        // (a symbol nobody configured, moved by someone else) none may ever come, and the other losses count all the same.
+        let waits_for_all = at.boot < self.began.after(PRICE_PATIENCE);
+        let is_traded = |id| self.runners.iter().any(|runner| runner.instruments.contains(&id));
         let is_marked = |(instrument, position): (&Instrument, &Position)| {
-            position.qty.is_zero() || self.desk.mark(instrument.id).is_some()
+            position.qty.is_zero()
+                || self.desk.mark(instrument.id).is_some()
+                || !(waits_for_all || is_traded(instrument.id))
         };
         if !self.desk.positions().all(is_marked) {
-            return; // Without a price a loss can be neither seen nor ruled out; the first quote brings it.
+            return;
         }
         let profit = status::profit(&self.desk);
         let latched = match profit {
@@ -538,7 +642,7 @@ impl Trade {
                 Reconciled::Differs { instruments, words } => {
                     out.push(Action::Say(Level::Error, format!("Our books and the venue's differ: {words}. Quotes are pulled until two reconciliations agree")));
                     for instrument in instruments {
-                        self.gate.hold(instrument, "our books and the venue's differ");
+                        self.gate.hold(instrument, DIFFERS);
                         self.pull(at, instrument, out);
                     }
                 }
@@ -563,14 +667,29 @@ impl Trade {
         }
     }
 
+    /// Contracts that differ from the venue's at the start trade only after two comparisons have agreed.
+    fn hold_what_differs(&mut self) {
+        for reconcile in &mut self.reconciles {
+            for (instrument, drift) in reconcile.hold_what_differs(&self.desk) {
+                self.gate.hold(instrument, DIFFERS);
+                let symbol = self.desk.catalogue.instrument(instrument).symbol();
+                self.unsaid.push(format!("{symbol}: the venue's position differs from our books by {drift}. It is not traded until two comparisons agree"));
+            }
+        }
+    }
+
     /// Cancels what rests on one instrument, and ends what was about to.
     fn pull(&mut self, at: Stamp, instrument: InstrumentId, out: &mut Vec<Action>) {
-        self.end_unsent(at, |order| order.terms.instrument == instrument, out);
+        self.pull_where(at, |order| order.terms.instrument == instrument, out);
+    }
+
+    fn pull_where(&mut self, at: Stamp, which: impl Fn(&Order) -> bool, out: &mut Vec<Action>) {
+        self.end_unsent(at, &which, out);
         let resting: Vec<_> = self
             .desk
             .orders
             .open()
-            .filter(|order| order.terms.instrument == instrument)
+            .filter(|order| which(order))
             .map(|order| (order.id(), self.desk.cancel_rank(order)))
             .collect();
         for (id, rank) in resting {

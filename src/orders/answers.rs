@@ -28,6 +28,14 @@ impl Desk {
             About::Create(id) => self.create_answered(at, venue, id, answer, out),
             About::Cancel(id) => self.cancel_answered(at, id, answer.answered, false, out),
             About::CancelBatch(ids) => self.batch_answered(at, &ids, answer.answered, out),
+            About::CancelAll => match answer.answered {
+                // Taken: pushes, queries and listings show what it ended; what it did not is asked for by itself.
+                Answered::Done(_) => {}
+                other => {
+                    self.notes.push(Note::CancelAllFailed(venue, word_of(&other)));
+                    self.cancel_singly(at, venue);
+                }
+            },
             About::Ghost(id) => match answer.answered {
                 Answered::Done(_) => {}
                 other => self.notes.push(Note::CancelFailed(id, word_of(&other))),
@@ -50,6 +58,21 @@ impl Desk {
                 Answered::Done(Facts::Balances(balances)) => self.balances_in(venue, balances, out),
                 other => self.notes.push(Note::AskFailed(venue, "balances", word_of(&other))),
             },
+            About::Positions(n_rows) => match answer.answered {
+                Answered::Done(Facts::Positions(rows)) => {
+                    self.positions_in(venue, (pending.asked, n_rows), rows);
+                    self.notes.push(Note::Positions(venue));
+                }
+                other => self.notes.push(Note::AskFailed(venue, "positions", word_of(&other))),
+            },
+            About::Access => match answer.answered {
+                Answered::Done(Facts::Access(access)) => {
+                    self.accounts[usize::from(venue.0)].access = Some(access);
+                    self.notes.push(Note::Access(venue));
+                }
+                other => self.notes.push(Note::AskFailed(venue, "key", word_of(&other))),
+            },
+            About::Switch(ask) => self.switch_answered(at, venue, (ask, pending.asked), answer.answered, out),
             About::Instruments => match answer.answered {
                 Answered::Done(Facts::Instruments(rules)) => {
                     let n_known = rules.into_iter().filter_map(|rules| self.catalogue.learn(venue, rules)).count();
@@ -218,14 +241,14 @@ impl Desk {
     }
 }
 
-fn wait_of(answered: &Answered) -> Duration {
+pub(super) fn wait_of(answered: &Answered) -> Duration {
     match answered {
         Answered::Later { wait, .. } => *wait,
         _ => Duration::ZERO,
     }
 }
 
-fn word_of(answered: &Answered) -> String {
+pub(super) fn word_of(answered: &Answered) -> String {
     match answered {
         Answered::Done(facts) => format!("an answer to another question: {facts:?}"),
         Answered::Refused(refusal) => format!("refused: {}", refusal.text),

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use super::cancels::{Cancels, Due, Rank};
 use super::doubts::{Doubts, Question};
+use super::keepalive::{Keeper, SwitchAsk};
 use super::lists::Account;
 use super::machine::{Order, OrderStateMachine};
 use super::moves::News;
 use crate::domain::action::{Action, Level};
-use crate::domain::ids::{ClientOrderId, Epoch, Instance, InstrumentId, StrategyLetter, VenueId};
-use crate::domain::instrument::{Catalogue, Instrument};
+use crate::domain::ids::{ClientOrderId, Epoch, Instance, InstrumentId, StrategyLetter, Symbol, VenueId};
+use crate::domain::instrument::{BatchBy, Catalogue, Instrument, InstrumentKind};
 use crate::domain::money::{Decimal, Lots};
-use crate::domain::order::{Checked, Create, Durable, Lsn, OrderKey, OrderState, Side, StateName};
+use crate::domain::order::{Checked, Create, Durable, FillKind, Lsn, OrderKey, OrderState, Side, StateName};
 use crate::domain::position::Position;
 use crate::domain::record::{Intent, Moved as MovedRecord, Record};
 use crate::domain::request::{Call, Refusal, Request, RequestId};
@@ -64,6 +65,8 @@ pub enum Note {
     CreateRefused(ClientOrderId, Refusal),
     /// A cancel was refused, lost or answered with an error.
     CancelFailed(ClientOrderId, String),
+    /// A cancel of everything at a venue came to nothing; each order is cancelled by itself.
+    CancelAllFailed(VenueId, String),
     /// An order of ours that nobody here knew.
     Found(ClientOrderId),
     /// A complete listing came in; see `Desk::account`.
@@ -78,11 +81,31 @@ pub enum Note {
     Instruments(VenueId, usize),
     /// Balances came in.
     Balances(VenueId),
+    /// The account's contracts came in; see `Desk::contract_drifts`.
+    Positions(VenueId),
+    /// What the key may do came in; see `Account::access`.
+    Access(VenueId),
+    /// Something moved the account that is no trade of an order of ours.
+    External {
+        /// What it moved.
+        instrument: InstrumentId,
+        /// What came about.
+        what: FillKind,
+        /// In words.
+        words: String,
+    },
+    /// The venue's dead man's switch is not armed any more, or may have fired: its orders may be gone.
+    SwitchLost(VenueId),
     /// The venue's clock minus ours, in milliseconds, and how far that may be off.
     ClockOffset(VenueId, i64, Duration),
     /// A question about an account failed.
     AskFailed(VenueId, &'static str, String),
 }
+
+/// With fewer open orders single cancels are as fast as a cancel-all, and they leave orders of others alone.
+const CANCEL_ALL_MIN: usize = 2;
+/// What a cancel-all has not ended after this is cancelled order by order.
+const CANCEL_ALL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a request on its way is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +113,7 @@ pub(super) enum About {
     Create(ClientOrderId),
     Cancel(ClientOrderId),
     CancelBatch(Vec<ClientOrderId>),
+    CancelAll,
     Ghost(ClientOrderId),
     Query(ClientOrderId),
     History(ClientOrderId),
@@ -98,6 +122,10 @@ pub(super) enum About {
     Balances,
     Instruments,
     Time,
+    /// With the number of rows of the account that had come in when it was asked.
+    Positions(u64),
+    Access,
+    Switch(SwitchAsk),
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +146,8 @@ pub struct Tally {
     pub fills: u64,
     /// Fills of orders that are not ours.
     pub foreign_fills: u64,
+    /// Entries booked that are no fill of an order of ours: foreign fills, funding, liquidations.
+    pub externals: u64,
     /// News that fitted no move.
     pub refused_news: u64,
     /// Fills whose numbers do not fit the instrument's grid: money we could not book.
@@ -134,6 +164,8 @@ pub struct Desk {
     /// Who we are.
     pub identity: Identity,
     pub(super) positions: BTreeMap<InstrumentId, Position>,
+    pub(super) venue_marks: BTreeMap<InstrumentId, Decimal>,
+    pub(super) keepers: Vec<Keeper>,
     pub(super) touch: BTreeMap<InstrumentId, (Option<Decimal>, Option<Decimal>)>,
     pub(super) accounts: Vec<Account>,
     pub(super) cancels: Cancels,
@@ -157,11 +189,14 @@ impl Desk {
     /// A desk that knows no order yet. `last_lsn` is the last record in the journal; requests count up from `first_request`.
     pub fn new(catalogue: Catalogue, identity: Identity, last_lsn: Lsn, first_request: u64) -> Desk {
         let accounts = catalogue.venues().iter().map(|_| Account::default()).collect();
+        let keepers = catalogue.venues().iter().map(|venue| Keeper::new(venue.traits.switch)).collect();
         Desk {
             catalogue,
             orders: OrderStateMachine::default(),
             identity,
             positions: BTreeMap::new(),
+            venue_marks: BTreeMap::new(),
+            keepers,
             touch: BTreeMap::new(),
             accounts,
             cancels: Cancels::default(),
@@ -278,8 +313,37 @@ impl Desk {
     }
 
     pub(super) fn want_cancel(&mut self, at: Stamp, venue: VenueId, id: ClientOrderId, rank: Rank) {
-        if self.cancels.want(id, rank, at.boot) {
-            self.accounts[usize::from(venue.0)].n_cancels_wanted += 1;
+        // What a cancel-all on its way should end is asked for by itself only if that comes to nothing. An order that
+        // may not have arrived yet is not among what the venue finds.
+        let rests = self.orders.get(id).is_some_and(|order| order.state == OrderState::Resting);
+        let account = &mut self.accounts[usize::from(venue.0)];
+        let first_at = if rests { account.singly_from.max(at.boot) } else { at.boot };
+        if self.cancels.want(id, rank, first_at) {
+            account.n_cancels_wanted += 1;
+        }
+    }
+
+    /// Asks the venue to cancel everything in every scope, foreign orders included: only where its traits give scopes,
+    /// which they do only for an account that is ours alone. Cancels of single orders wait a moment for it.
+    pub fn cancel_all(&mut self, at: Stamp, venue: VenueId, out: &mut Vec<Action>) {
+        let scopes = self.catalogue.venue(venue).traits.cancel_all_scopes.clone();
+        if scopes.is_empty() || self.orders.n_open_at(venue) < CANCEL_ALL_MIN || !self.sends() {
+            return;
+        }
+        self.accounts[usize::from(venue.0)].singly_from = at.boot.after(CANCEL_ALL_PATIENCE);
+        for scope in scopes {
+            self.tally.cancel_requests += 1;
+            self.accounts[usize::from(venue.0)].n_cancel_requests += 1;
+            self.send(at, venue, Call::CancelAll(scope), About::CancelAll, Boot::NEVER, out);
+        }
+    }
+
+    /// A cancel-all came to nothing: every order is asked for by itself, now.
+    pub(super) fn cancel_singly(&mut self, at: Stamp, venue: VenueId) {
+        self.accounts[usize::from(venue.0)].singly_from = at.boot;
+        let open: Vec<_> = self.orders.open_at(venue).map(Order::id).collect();
+        for id in open {
+            self.cancels.hasten(id, at.boot);
         }
     }
 
@@ -303,11 +367,13 @@ impl Desk {
         }
     }
 
-    /// What is due by the clock: cancels, questions about orders in doubt, fills that are owed.
+    /// What is due by the clock: pings, cancels, questions about orders in doubt, fills that are owed.
     pub fn work(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        self.ping(at, out);
         if !self.sends() {
             return;
         }
+        self.keep_switches(at, out);
         let due = self.cancels.due(at.boot);
         self.send_cancels(at, due, out);
         for (id, question) in self.doubts.due(at.boot) {
@@ -345,16 +411,42 @@ impl Desk {
             by_venue.entry(order.key.venue).or_default().push(due);
         }
         for (venue, dues) in by_venue {
-            let batch_max = self.catalogue.venue(venue).traits.batch_cancel_max.max(1);
-            let (alone, together): (Vec<_>, Vec<_>) = dues.into_iter().partition(|due| due.alone || batch_max == 1);
-            for due in alone {
-                self.send_cancel_of(at, venue, &[due.id], out);
-            }
-            for chunk in together.chunks(batch_max) {
-                let ids: Vec<_> = chunk.iter().map(|due| due.id).collect();
+            for ids in self.cancel_groups(venue, dues) {
                 self.send_cancel_of(at, venue, &ids, out);
             }
         }
+    }
+
+    /// Which orders go into which request: batches where the venue has them, of what it lets stand together, and single
+    /// cancels between them where it bills these apart, so that both budgets are used up at the same time.
+    fn cancel_groups(&self, venue: VenueId, dues: Vec<Due>) -> Vec<Vec<ClientOrderId>> {
+        let traits = &self.catalogue.venue(venue).traits;
+        let batch_max = traits.batch_cancel_max.max(1);
+        let (alone, together): (Vec<_>, Vec<_>) = dues.into_iter().partition(|due| due.alone || batch_max == 1);
+        let mut groups: Vec<_> = alone.into_iter().map(|due| vec![due.id]).collect();
+        let mut shelves: BTreeMap<(InstrumentKind, Option<Symbol>), Vec<ClientOrderId>> = BTreeMap::new();
+        for due in together {
+            let Some(order) = self.orders.get(due.id) else { continue };
+            let (kind, symbol) = (InstrumentKind::of_symbol(&order.key.symbol), &order.key.symbol);
+            let shelf = match traits.batch_cancel_by {
+                BatchBy::Any => (InstrumentKind::Spot, None),
+                BatchBy::Kind => (kind, None),
+                BatchBy::Symbol => (kind, Some(symbol.clone())),
+            };
+            shelves.entry(shelf).or_default().push(due.id);
+        }
+        for ((kind, _), ids) in shelves {
+            let n_singles = traits.billing.singles_per_batch(kind, batch_max as u32) as usize;
+            let mut rest = ids.as_slice();
+            while !rest.is_empty() {
+                let (batch, after) = rest.split_at(rest.len().min(batch_max));
+                let (singles, after) = after.split_at(after.len().min(n_singles));
+                groups.push(batch.to_vec());
+                groups.extend(singles.iter().map(|id| vec![*id]));
+                rest = after;
+            }
+        }
+        groups
     }
 
     fn send_cancel_of(&mut self, at: Stamp, venue: VenueId, ids: &[ClientOrderId], out: &mut Vec<Action>) {
@@ -392,14 +484,20 @@ impl Desk {
         }
     }
 
-    /// Asks about balances, instruments or the clock of a venue.
+    /// Asks about an account: balances, contracts, instruments, the clock, what the key may do.
     pub fn ask_account(&mut self, at: Stamp, venue: VenueId, call: Call, out: &mut Vec<Action>) {
         let about = match call {
             Call::Balances => About::Balances,
             Call::Instruments => About::Instruments,
             Call::Time => About::Time,
+            Call::Positions => About::Positions(self.account(venue).n_rows),
+            Call::Access => About::Access,
             _ => return,
         };
+        // A slow venue is not asked the same again while it is still at it.
+        if self.pending.values().any(|pending| pending.venue == venue && pending.about == about) {
+            return;
+        }
         self.send(at, venue, call, about, Boot::NEVER, out);
     }
 
@@ -483,7 +581,10 @@ impl Desk {
             OrderState::Unknown { .. } => self.doubts.raise(venue, id, at.boot, arrives_by),
             OrderState::Canceling => {
                 self.doubts.settle(id);
-                self.cancels.hasten(id, at.boot);
+                // One that was in doubt rests after all. One that rested has its turn already.
+                if !matches!(before, StateName::Open | StateName::PartiallyFilled) {
+                    self.cancels.hasten(id, at.boot);
+                }
             }
             OrderState::New | OrderState::Sent { .. } | OrderState::Resting => self.doubts.settle(id),
         }
@@ -514,8 +615,12 @@ impl Desk {
         self.positions.iter().map(|(id, position)| (self.catalogue.instrument(*id), position))
     }
 
-    /// The middle of the best prices last seen, or the one side there is.
+    /// What a position is valued at: the venue's mark price of a contract, else the middle of the best prices last seen,
+    /// or the one side there is.
     pub fn mark(&self, instrument: InstrumentId) -> Option<Decimal> {
+        if let Some(mark) = self.venue_marks.get(&instrument) {
+            return Some(*mark);
+        }
         match self.touch.get(&instrument)? {
             (Some(bid), Some(ask)) => bid.checked_add(*ask)?.mul_ratio(1, 2),
             (one, other) => one.or(*other),
@@ -540,6 +645,11 @@ impl Desk {
     /// Counters.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Entries booked so far, ours and external ones.
+    pub fn n_booked(&self) -> u64 {
+        self.tally.fills + self.tally.externals
     }
 
     /// Requests on their way.

@@ -1,6 +1,7 @@
 //! News from the venue: pushes, rows of lists, fills, prices. One door for all three machines.
 //!
-//! Always holds: a fill of ours is booked once, whatever the state of its order and whether or not we know it; an
+//! Always holds: a fill of ours is booked once, whatever the state of its order and whether or not we know it, and so is
+//! whatever else moves the account (`externals`); an
 //! order of ours that nobody here knew is taken in, never ignored.
 
 use std::collections::BTreeMap;
@@ -9,11 +10,13 @@ use super::desk::{Desk, Note};
 use super::machine::Order;
 use super::moves::News;
 use crate::domain::action::{Action, Level};
-use crate::domain::event::{Event, Quote};
+use crate::domain::event::{Event, MarketNews, Quote};
 use crate::domain::ids::{ClientOrderId, InstrumentId, Symbol, VenueId, VenueOrderId};
 use crate::domain::instrument::{InstrumentKind, InstrumentRules};
 use crate::domain::money::{Decimal, Lots};
-use crate::domain::order::{FillRow, OrderKey, OrderRow, OrderState, OrderTerms, Side, TimeInForce, VenueStatus};
+use crate::domain::order::{
+    FillKind, FillRow, OrderKey, OrderRow, OrderState, OrderTerms, Side, TimeInForce, VenueStatus,
+};
 use crate::domain::record::{Intent, Record};
 use crate::domain::time::Stamp;
 
@@ -28,15 +31,11 @@ impl Desk {
             Event::Order(venue, row) => self.see(at, *venue, row, out),
             Event::Fill(venue, row) => self.fill(at, *venue, row, out),
             Event::Quote(quote) => self.quoted(quote),
+            Event::Market(news) => self.market_told(news),
+            Event::Link(venue, stream, state) => self.stream_changed(at, *venue, *stream, state),
             Event::Durable(durable) => self.durable(at, *durable, out),
-            Event::Market(_)
-            | Event::Limits(..)
-            | Event::Link(..)
-            | Event::Disk(_)
-            | Event::Saved(..)
-            | Event::Command(..)
-            | Event::Signal(_)
-            | Event::Closed(..) => {}
+            Event::Limits(venue, news) => self.catalogue.learn_limit(*venue, *news),
+            Event::Disk(_) | Event::Saved(..) | Event::Command(..) | Event::Signal(_) | Event::Closed(..) => {}
         }
     }
 
@@ -44,6 +43,18 @@ impl Desk {
         if let Some(instrument) = self.catalogue.find(quote.venue, &quote.symbol) {
             let price = |side: &Option<(Decimal, Decimal)>| side.as_ref().map(|(price, _)| *price);
             self.touch.insert(instrument.id, (price(&quote.bid), price(&quote.ask)));
+        }
+    }
+
+    /// A contract is worth what the venue says it is: that is what it liquidates by.
+    fn market_told(&mut self, news: &MarketNews) {
+        let Some(mark) = news.ticker.as_ref().and_then(|ticker| ticker.mark).filter(|mark| mark.is_positive()) else {
+            return;
+        };
+        if let Some(instrument) = self.catalogue.find(news.venue, &news.symbol)
+            && instrument.rules.kind == InstrumentKind::Linear
+        {
+            self.venue_marks.insert(instrument.id, mark);
         }
     }
 
@@ -211,7 +222,7 @@ impl Desk {
         let mut assets = symbol.as_str().split('-');
         let rules = InstrumentRules {
             symbol: symbol.clone(),
-            kind: if symbol.as_str().ends_with("-PERP") { InstrumentKind::Linear } else { InstrumentKind::Spot },
+            kind: InstrumentKind::of_symbol(symbol),
             base: assets.next().unwrap_or_default().to_owned(),
             quote: assets.next().unwrap_or_default().to_owned(),
             tick: IMPLIED_GRID,
@@ -225,17 +236,18 @@ impl Desk {
         self.catalogue.learn(venue, rules).unwrap_or(InstrumentId(0))
     }
 
-    /// Books a fill of ours, once.
+    /// Books a fill of ours, or what else moved the account, once.
     pub(super) fn fill(&mut self, at: Stamp, venue: VenueId, row: &FillRow, out: &mut Vec<Action>) {
-        let Some(id) = self.whose(venue, row.client_id.as_deref(), &row.venue_order_id) else {
-            self.tally.foreign_fills += 1;
-            return;
+        let owner = self.whose(venue, row.client_id.as_deref(), &row.venue_order_id);
+        let Some(id) = owner.filter(|_| row.kind == FillKind::Trade) else {
+            return self.external(at, venue, row, out);
         };
         // Before anything else: lists overlap, and a trade booked long ago may be of an order nobody remembers. That one
         // is not found anew; its fills would be owed for ever.
         if !self.orders.claim_trade(venue, &row.fill.trade_id, row.fill.at) {
             return;
         }
+        self.accounts[usize::from(venue.0)].n_rows += 1;
         let is_found = self.orders.get(id).is_none();
         let instrument = self.instrument_for(venue, &row.symbol);
         if is_found {

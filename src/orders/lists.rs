@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::contracts::Contracts;
 use super::desk::{About, Desk, Note};
 use super::doubts::Question;
 use super::machine::{Moved, Order};
@@ -14,7 +15,7 @@ use crate::domain::ids::{ClientOrderId, Instance, VenueId, VenueOrderId};
 use crate::domain::money::Decimal;
 use crate::domain::order::{FillRow, OrderKey, OrderRow, OrderState, VenueStatus};
 use crate::domain::record::Record;
-use crate::domain::request::{Call, Page};
+use crate::domain::request::{Access, Call, Page};
 use crate::domain::snapshot::TRADE_MEMORY_MS;
 use crate::domain::time::{Boot, Stamp, Wall};
 
@@ -26,6 +27,8 @@ const FILL_HORIZON_MS: i64 = 24 * 60 * 60 * 1000;
 const CURSOR_AHEAD_MAX_MS: i64 = 1_000;
 /// Before a list that broke off is asked for again.
 const LIST_RETRY: Duration = Duration::from_millis(200);
+/// Before the list is asked again for a row that could not be placed.
+const DEFERRED_RETRY: Duration = Duration::from_secs(1);
 /// A push usually brings an owed fill sooner than a list does.
 pub(super) const FILL_PATIENCE: Duration = Duration::from_millis(150);
 
@@ -65,7 +68,19 @@ pub struct Account {
     pub(super) n_creates_on_their_way: u32,
     pub(super) n_cancel_requests: u32,
     pub(super) n_cancels_wanted: usize,
+    /// Resting orders are cancelled one by one from here on; before it a cancel-all is at it.
+    pub(super) singly_from: Boot,
     pub(super) balances: BTreeMap<String, Decimal>,
+    /// Our books of it begin here; `None` until they do.
+    pub(super) opened_at: Option<Wall>,
+    /// What the venue last said of its contracts.
+    pub(super) contracts: Option<Contracts>,
+    /// What the venue said the key may do.
+    pub(super) access: Option<Access>,
+    /// Rows of trades and entries that came in, each once.
+    pub(super) n_rows: u64,
+    /// The first of the rows that were left for later in this list of fills: the cursor stays before it.
+    deferred_from: Option<Wall>,
 }
 
 impl Account {
@@ -104,6 +119,16 @@ impl Account {
         self.n_cancel_requests
     }
 
+    /// When our books of it began; what others did before is not ours to book.
+    pub fn opened_at(&self) -> Option<Wall> {
+        self.opened_at
+    }
+
+    /// What the venue said the key may do.
+    pub fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
+    }
+
     /// What the account holds, as the venue last said.
     pub fn balances(&self) -> &BTreeMap<String, Decimal> {
         &self.balances
@@ -129,6 +154,7 @@ impl Desk {
         }
         account.fills_due = None;
         account.fetching_since = Some(at);
+        account.deferred_from = None;
         let since = match account.booked_to {
             Some(cursor) => cursor.plus_millis(-FILL_OVERLAP_MS),
             None => at.wall.plus_millis(-FILL_HORIZON_MS),
@@ -269,6 +295,8 @@ impl Desk {
         account.fills_complete = Some(started.boot);
         // A venue clock that runs ahead must not carry the cursor past fills that are still to come.
         let complete_to = complete_to.min(at.wall.plus_millis(CURSOR_AHEAD_MAX_MS));
+        // A row nobody can place yet is read again before the cursor passes it.
+        let complete_to = account.deferred_from.map_or(complete_to, |row_at| complete_to.min(row_at));
         let cursor = account.booked_to.max(Some(complete_to)).unwrap_or(complete_to);
         account.booked_to = Some(cursor);
         // An order that a fill showed is not in doubt any more: booking it settled that.
@@ -296,6 +324,14 @@ impl Desk {
             self.record(Record::BookedBefore { client_id: id, filled }, out);
             self.notes.push(Note::Moved { id, before, after });
         }
+    }
+
+    /// A row that cannot be placed yet comes again with the next list.
+    pub(super) fn defer(&mut self, at: Stamp, venue: VenueId, row_at: Wall) {
+        let account = &mut self.accounts[usize::from(venue.0)];
+        account.deferred_from = Some(account.deferred_from.map_or(row_at, |earlier| earlier.min(row_at)));
+        let due = at.boot.after(DEFERRED_RETRY);
+        account.fills_due = Some(account.fills_due.map_or(due, |earlier| earlier.min(due)));
     }
 
     pub(super) fn fills_failed(&mut self, at: Stamp, venue: VenueId, wait: Duration, why: &str) {

@@ -37,6 +37,7 @@ impl Desk {
             };
             let account = &mut desk.accounts[usize::from(venue.0)];
             account.booked_to = saved.booked_to;
+            account.opened_at = saved.opened_at;
             if account.balances.is_empty() {
                 account.balances.clone_from(&saved.balances);
             }

@@ -73,6 +73,8 @@ pub fn data(desk: &Desk, at: Stamp, phase: &str, ready: bool) -> Value {
         "cancel_requests": tally.cancel_requests,
         "fills": tally.fills,
         "foreign_fills": tally.foreign_fills,
+        "external_entries": tally.externals,
+        "dead_man_switch": desk.switch_words(),
         "unbookable_fills": tally.unbookable_fills,
         "refused_news": tally.refused_news,
     })

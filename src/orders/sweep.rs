@@ -53,6 +53,7 @@ pub struct Sweep {
     n_listings_before: u32,
     look_again_at: Boot,
     proof: Option<Proof>,
+    has_asked_all: bool,
 }
 
 impl Sweep {
@@ -70,6 +71,7 @@ impl Sweep {
             n_listings_before: desk.account(venue).n_listings(),
             look_again_at: at.boot,
             proof: None,
+            has_asked_all: false,
         }
     }
 
@@ -143,8 +145,11 @@ impl Sweep {
         desk.account(self.venue).n_listings() - self.n_listings_before
     }
 
-    fn want_cancels(&self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {
+    fn want_cancels(&mut self, at: Stamp, desk: &mut Desk, out: &mut Vec<Action>) {
         if !desk.wants_all_cancelled(self.venue) {
+            if !std::mem::replace(&mut self.has_asked_all, true) {
+                desk.cancel_all(at, self.venue, out);
+            }
             let unwanted: Vec<_> = desk
                 .orders
                 .open_at(self.venue)

@@ -1,6 +1,9 @@
 //! Ring 1. Requests waiting for a worker: priority, rate budgets, a reserve for cancels. Pure.
 //!
-//! Two budgets a venue. The *cancel* budget counts orders as the venue bills them (`VenueTraits::cancels_per_second`
+//! What a venue bills in detail (`VenueTraits::billing`) is kept as rolling windows: a request goes when every window it
+//! draws from has room, and one that waits for its window lets others of its class pass that draw from another.
+//!
+//! Beside these, two budgets a venue. The *cancel* budget counts orders as the venue bills them (`VenueTraits::cancels_per_second`
 //! and `cancel_burst`) and nothing else may draw from it. The *request* budget counts requests of every kind, for
 //! venues that bill them together (`limit_requests`; no limit until it is told); creates and reads must leave a fifth
 //! of it, so a cancel always finds room. What a budget cannot foresee, the venue says: `Later` moves the next request
@@ -23,16 +26,22 @@
 //! leaves a debt), retry, read a clock, or hold a cancel or a read back for its `not_after`: late they do no harm.
 
 mod bucket;
+mod queue;
 #[cfg(test)]
 mod tests;
+mod window;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use bucket::{Bucket, Share};
+use queue::Queue;
+pub use window::Window;
 
+use crate::domain::event::LimitNews;
 use crate::domain::ids::VenueId;
 use crate::domain::instrument::{Catalogue, VenueTraits};
+use crate::domain::rates::Billing;
 use crate::domain::request::{Answer, Answered, Call, Facts, Request, RequestId, Urgency};
 use crate::domain::time::Boot;
 
@@ -134,6 +143,13 @@ impl Outbox {
         self.waiting(venue).requests = Bucket::new(requests_per_second, burst);
     }
 
+    /// The venue's answers told that a limit is not what its codec took for granted.
+    pub fn learn(&mut self, venue: VenueId, news: LimitNews) {
+        if let Some(window) = self.waiting(venue).windows.get_mut(news.bucket) {
+            window.set_limit(news.limit);
+        }
+    }
+
     /// Takes a request in, or hands it back to end unsent.
     pub fn push(&mut self, request: Box<Request>) -> Result<(), (Box<Request>, Unsent)> {
         let class = request.call.urgency();
@@ -150,7 +166,8 @@ impl Outbox {
             waiting.create_deadlines.insert((request.not_after, arrival));
             waiting.creates.insert(arrival, request);
         } else {
-            waiting.queue(class).push_back(request);
+            let draws = waiting.billing.draws(&request.call);
+            waiting.queue(class).push(arrival, draws, request);
         }
         Ok(())
     }
@@ -181,7 +198,7 @@ impl Outbox {
                 continue;
             };
             if ready <= at
-                && let Some(request) = waiting.take(at, class)
+                && let Some(request) = waiting.take(at, class, share)
             {
                 self.handed_out.insert(request.id, class);
                 return Next::Go(request);
@@ -248,8 +265,11 @@ impl Outbox {
 struct Waiting {
     cancels: Bucket,
     requests: Bucket,
+    billing: Billing,
+    /// One for each of the billing's buckets.
+    windows: Vec<Window>,
     /// The queues of cancels and the two kinds of reads.
-    queues: [VecDeque<Box<Request>>; 3],
+    queues: [Queue; 3],
     /// Creates by arrival, so that one can expire out of the middle.
     creates: BTreeMap<u64, Box<Request>>,
     create_deadlines: BTreeSet<(Boot, u64)>,
@@ -261,13 +281,21 @@ struct Waiting {
 
 impl Waiting {
     fn new(traits: &VenueTraits) -> Waiting {
-        Waiting { cancels: Bucket::new(traits.cancels_per_second, traits.cancel_burst), ..Waiting::unlimited() }
+        if traits.billing.buckets.is_empty() {
+            let cancels = Bucket::new(traits.cancels_per_second, traits.cancel_burst);
+            return Waiting { cancels, ..Waiting::unlimited() };
+        }
+        // The finer table holds; the two figures are a summary of it, for planning.
+        let windows = traits.billing.buckets.iter().map(|bucket| Window::new(bucket.limit, bucket.per)).collect();
+        Waiting { billing: traits.billing.clone(), windows, ..Waiting::unlimited() }
     }
 
     fn unlimited() -> Waiting {
         Waiting {
             cancels: Bucket::new(0, 0),
             requests: Bucket::new(0, 0),
+            billing: Billing::default(),
+            windows: Vec::new(),
             queues: Default::default(),
             creates: BTreeMap::new(),
             create_deadlines: BTreeSet::new(),
@@ -277,7 +305,7 @@ impl Waiting {
     }
 
     /// The queue of a class that is not `Create`.
-    fn queue(&mut self, class: Urgency) -> &mut VecDeque<Box<Request>> {
+    fn queue(&mut self, class: Urgency) -> &mut Queue {
         // Creates have their own map; the last place here belongs to `Books`.
         &mut self.queues[place_of(class).min(2)]
     }
@@ -327,34 +355,58 @@ impl Waiting {
             && self.n_waiting(class) > 0
     }
 
-    fn head(&self, class: Urgency) -> Option<&Request> {
-        match class {
-            Urgency::Create => self.creates.values().next().map(Box::as_ref),
-            Urgency::Cancel | Urgency::Resolve | Urgency::Books => {
-                self.queues[place_of(class)].front().map(Box::as_ref)
-            }
-        }
-    }
-
-    /// When the oldest of a class may go; `None` when none waits.
+    /// When the first of a class may go; `None` when none waits.
     fn ready_at(&self, at: Boot, class: Urgency, share: Share) -> Option<Boot> {
-        let head = self.head(class)?;
-        let by_cancels = self.cancels.ready_at(at, n_cancels(&head.call), Share::Whole);
-        let by_requests = self.requests.ready_at(at, 1, share);
-        Some(by_cancels.max(by_requests).max(self.not_before[place_of(class)]))
+        let not_before = self.not_before[place_of(class)];
+        let ready = match class {
+            Urgency::Create => {
+                let request = self.creates.values().next()?;
+                self.has_room_at(at, &self.billing.draws(&request.call), &request.call, share)
+            }
+            Urgency::Cancel | Urgency::Resolve | Urgency::Books => {
+                let (_, ready) = self.first_ready(at, class, share)?;
+                ready
+            }
+        };
+        Some(ready.max(not_before))
     }
 
-    fn take(&mut self, at: Boot, class: Urgency) -> Option<Box<Request>> {
-        let request = match class {
+    /// The request of a class that may go first, by its line in the queue, and when.
+    fn first_ready(&self, at: Boot, class: Urgency, share: Share) -> Option<(u64, Boot)> {
+        let heads = self.queues[place_of(class)].heads();
+        let ready = heads.map(|(arrival, draws, request)| (self.has_room_at(at, draws, &request.call, share), arrival));
+        // The earliest moment, and of two at one moment the one that has waited longer.
+        ready.min().map(|(ready, arrival)| (arrival, ready))
+    }
+
+    fn has_room_at(&self, at: Boot, draws: &[(usize, u32)], call: &Call, share: Share) -> Boot {
+        let by_cancels = self.cancels.ready_at(at, n_cancels(call), Share::Whole);
+        let by_requests = self.requests.ready_at(at, 1, share);
+        let by_windows = draws
+            .iter()
+            .filter_map(|(bucket, amount)| self.windows.get(*bucket).map(|window| window.ready_at(at, *amount, share)));
+        by_windows.fold(by_cancels.max(by_requests), Boot::max)
+    }
+
+    fn take(&mut self, at: Boot, class: Urgency, share: Share) -> Option<Box<Request>> {
+        let (draws, request) = match class {
             Urgency::Create => {
                 let (arrival, request) = self.creates.pop_first()?;
                 self.create_deadlines.remove(&(request.not_after, arrival));
-                request
+                (self.billing.draws(&request.call), request)
             }
-            Urgency::Cancel | Urgency::Resolve | Urgency::Books => self.queue(class).pop_front()?,
+            Urgency::Cancel | Urgency::Resolve | Urgency::Books => {
+                let (arrival, _) = self.first_ready(at, class, share)?;
+                self.queue(class).take(arrival)?
+            }
         };
         self.cancels.take(at, n_cancels(&request.call));
         self.requests.take(at, 1);
+        for (bucket, amount) in draws {
+            if let Some(window) = self.windows.get_mut(bucket) {
+                window.take(at, amount);
+            }
+        }
         for other in CLASSES {
             let passed = other > class && self.n_waiting(other) > 0;
             let count = &mut self.overtaken[place_of(other)];

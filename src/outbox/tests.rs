@@ -9,6 +9,7 @@ use super::*;
 use crate::domain::ids::{ClientOrderId, Epoch, Instance, InstrumentId, StrategyLetter, Symbol};
 use crate::domain::money::{Decimal, Lots, PriceTicks};
 use crate::domain::order::{Checked, Create, Durable, Lsn, OrderKey, OrderTerms, Side, TimeInForce};
+use crate::domain::rates;
 use crate::domain::request::{Page, Refusal, RefusalKind};
 
 const VENUE: VenueId = VenueId(0);
@@ -501,4 +502,36 @@ proptest! {
         }
         prop_assert!(left.is_empty());
     }
+}
+
+/// A venue that bills single and batch cancels apart, two a second each.
+fn billed() -> Outbox {
+    let bucket = |name: &str| rates::Bucket { name: name.into(), limit: 2, per: Duration::from_secs(1) };
+    let charge = |class, bucket, per_order| rates::Charge { class, kind: None, bucket, per_request: 0, per_order };
+    let billing = rates::Billing {
+        buckets: vec![bucket("single"), bucket("batch")],
+        charges: vec![charge(rates::CallClass::CancelOne, 0, 1), charge(rates::CallClass::CancelBatch, 1, 1)],
+    };
+    let mut catalogue = Catalogue::default();
+    catalogue.add_venue("main", VenueTraits { billing, ..traits(0, 0) }).unwrap();
+    Outbox::new(&catalogue)
+}
+
+#[test]
+fn what_waits_for_its_bucket_lets_others_pass_that_draw_from_another() {
+    let mut outbox = filled(billed(), "ccc");
+    outbox.push(batch(4, 2)).unwrap();
+    outbox.push(request(5, call('b', 5))).unwrap();
+    assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "1 2 4 5 ~");
+    assert_eq!(drained(&mut outbox, ms(1_049), Lane::Any, Gate::Open), "~");
+    assert_eq!(drained(&mut outbox, ms(1_050), Lane::Any, Gate::Open), "3 .");
+}
+
+#[test]
+fn a_limit_the_venue_told_counts_from_then_on() {
+    let mut outbox = filled(billed(), "cccccc");
+    assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "1 2 ~");
+    outbox.learn(VENUE, LimitNews { bucket: 0, limit: 5, left: 3 });
+    outbox.learn(VENUE, LimitNews { bucket: 77, limit: 5, left: 3 });
+    assert_eq!(drained(&mut outbox, ms(1), Lane::Any, Gate::Open), "3 4 5 ~");
 }

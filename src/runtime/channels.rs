@@ -3,7 +3,9 @@
 //! | queue | from | to | holds | full |
 //! |---|---|---|---|---|
 //! | urgent | workers, streams, store, control, signals | loop | 4,096 events | the sender waits; order news is never dropped |
-//! | quotes | streams | loop | one an instrument | merged: the newest replaces the one before |
+//! | quotes, market | streams | loop | one an instrument | merged: the newest replaces the one before |
+//! | feed | streams | paper exchange | one an instrument | merged: the newest replaces the one before |
+//! | pings | loop | a stream's thread | 1 | dropped: one ping is as good as two |
 //! | store | loop | store thread | 65,536 messages | the loop keeps the rest in order and tries again each pass |
 //! | work | loop | one worker | 1 request | never: a request goes to an idle worker only, the rest waits in the `Outbox` |
 //! | paper | workers | paper exchange | 256 asks | the worker waits: the venue is slow |
@@ -11,13 +13,14 @@
 //!
 //! Always holds: the loop drains `urgent` in every pass, so a sender that waits there waits for one pass.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
-use crate::domain::event::{Event, Quote};
+use crate::domain::event::{Event, MarketNews, Quote};
 use crate::domain::ids::{Symbol, VenueId};
 
 /// Order news and everything else that must not be lost.
@@ -40,20 +43,78 @@ impl EventSender {
     }
 }
 
-/// Newest prices, one an instrument.
+/// Newest prices and newest market news, one an instrument.
 #[derive(Clone, Debug)]
 pub struct QuoteBoard {
-    newest: Arc<Mutex<BTreeMap<(VenueId, Symbol), Quote>>>,
+    newest: Arc<Mutex<Newest>>,
     wake: Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    quotes: BTreeMap<(VenueId, Symbol), Quote>,
+    market: BTreeMap<(VenueId, Symbol), MarketNews>,
+}
+
+/// Where a board is read.
+#[derive(Debug)]
+pub struct QuoteEnd {
+    newest: Arc<Mutex<Newest>>,
+    woken: Receiver<()>,
+}
+
+/// A board and where it is read.
+pub fn quote_board() -> (QuoteBoard, QuoteEnd) {
+    let (wake, woken) = bounded(1);
+    let newest = Arc::default();
+    (QuoteBoard { newest: Arc::clone(&newest), wake }, QuoteEnd { newest, woken })
+}
+
+impl QuoteEnd {
+    /// Becomes ready when something was put up.
+    pub fn woken(&self) -> &Receiver<()> {
+        &self.woken
+    }
+
+    /// The newest prices since the last call.
+    pub fn take_quotes(&self) -> Vec<Quote> {
+        self.take().quotes.into_values().collect()
+    }
+
+    fn take(&self) -> Newest {
+        std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl QuoteBoard {
     /// Puts a quote up in place of the one before.
     pub fn put(&self, quote: Quote) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.insert((quote.venue, quote.symbol.clone()), quote);
+        newest.quotes.insert((quote.venue, quote.symbol.clone()), quote);
         drop(newest);
-        // Full: the loop has been woken already.
+        self.wake();
+    }
+
+    /// Puts market news up: each kind of it in place of the one before.
+    pub fn put_market(&self, news: MarketNews) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match newest.market.entry((news.venue, news.symbol.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(news);
+            }
+            Entry::Occupied(mut place) => {
+                let known = place.get_mut();
+                known.depth = news.depth.or(known.depth.take());
+                known.last = news.last.or(known.last.take());
+                known.ticker = news.ticker.or(known.ticker.take());
+            }
+        }
+        drop(newest);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Full: the reader has been woken already.
         let _ = self.wake.try_send(());
     }
 }
@@ -63,16 +124,14 @@ impl QuoteBoard {
 pub struct Inbox {
     urgent: Receiver<Event>,
     held: VecDeque<Event>,
-    quotes: QuoteBoard,
-    woken: Receiver<()>,
+    quotes: QuoteEnd,
 }
 
 /// The loop's inbox and the two ways into it.
 pub fn inbox() -> (Inbox, EventSender, QuoteBoard) {
     let (urgent_in, urgent) = bounded(URGENT_EVENTS_MAX);
-    let (wake, woken) = bounded(1);
-    let quotes = QuoteBoard { newest: Arc::default(), wake };
-    (Inbox { urgent, held: VecDeque::new(), quotes: quotes.clone(), woken }, EventSender(urgent_in), quotes)
+    let (board, quotes) = quote_board();
+    (Inbox { urgent, held: VecDeque::new(), quotes }, EventSender(urgent_in), board)
 }
 
 impl Inbox {
@@ -82,14 +141,15 @@ impl Inbox {
         if self.held.is_empty() {
             select! {
                 recv(self.urgent) -> event => batch.extend(event.ok()),
-                recv(self.woken) -> _ => {}
+                recv(self.quotes.woken()) -> _ => {}
                 default(wait) => {}
             }
         }
         self.hold();
         batch.extend(self.held.drain(..self.held.len().min(BATCH_EVENTS_MAX)));
-        let mut newest = self.quotes.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.extend(std::mem::take(&mut *newest).into_values().map(Event::Quote));
+        let newest = self.quotes.take();
+        batch.extend(newest.market.into_values().map(|news| Event::Market(Box::new(news))));
+        batch.extend(newest.quotes.into_values().map(Event::Quote));
         batch
     }
 

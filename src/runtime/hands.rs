@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use super::channels::{Backlog, Inbox};
 use super::clock::Clock;
 use super::gate::Gate;
+use super::live::StreamThread;
 use super::paper::PaperVenue;
 use super::signals::SignalThread;
 use super::workers::{Workers, unsent};
@@ -24,6 +25,7 @@ use crate::domain::ids::VenueId;
 use crate::domain::order::Lsn;
 use crate::domain::snapshot::State;
 use crate::domain::time::{Boot, Stamp};
+use crate::net::resolver::ResolverThread;
 use crate::outbox::Outbox;
 use crate::store::thread::Message;
 
@@ -44,6 +46,10 @@ pub struct VenueThreads {
     pub workers: Workers,
     /// The exchange behind them, in PAPER.
     pub paper: Option<PaperVenue>,
+    /// Sockets of a real venue.
+    pub streams: Vec<StreamThread>,
+    /// Keeps the addresses of its names.
+    pub resolver: Option<ResolverThread>,
 }
 
 /// Everything the loop can reach.
@@ -104,8 +110,10 @@ impl Hands {
         }
         let at = Clock.boot();
         for event in &batch {
-            if let Event::Answer(answer) = event {
-                self.outbox.answered(at, answer);
+            match event {
+                Event::Answer(answer) => self.outbox.answered(at, answer),
+                Event::Limits(venue, news) => self.outbox.learn(*venue, *news),
+                _ => {}
             }
         }
         batch
@@ -139,7 +147,10 @@ impl Hands {
                         .filter(|threads| threads.id == venue)
                         .for_each(|threads| threads.workers.sever());
                 }
-                Action::Ping(..) => {}
+                Action::Ping(venue, stream) => {
+                    let threads = self.venues.iter().filter(|threads| threads.id == venue);
+                    threads.flat_map(|threads| &threads.streams).for_each(|thread| thread.ping(stream));
+                }
                 Action::Close(part, within) => {
                     let closing = self.close(part, within);
                     self.loose.push_back(Event::Closed(part, closing));
@@ -239,6 +250,8 @@ impl Hands {
                 let mut threads = Vec::new();
                 for venue in self.venues.drain(..) {
                     threads.extend(venue.workers.close());
+                    threads.extend(venue.streams.into_iter().map(StreamThread::close));
+                    threads.extend(venue.resolver.and_then(ResolverThread::close));
                     threads.extend(venue.paper.map(PaperVenue::close));
                 }
                 let closing = join_by(threads, within, || self.inbox.hold());

@@ -12,12 +12,16 @@ pub mod hands;
 pub mod machine;
 
 pub mod channels;
+pub mod exchange_server;
 pub mod gate;
+pub mod live;
 pub mod paper;
+pub mod venues_up;
 pub mod workers;
 
 pub mod clock;
 pub mod logging;
+pub mod model_clock;
 pub mod signals;
 pub mod terminal;
 pub mod unstarted;

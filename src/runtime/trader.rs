@@ -3,7 +3,7 @@
 //! Always holds: signals are registered before the first thread; the locks are taken before anything is read and
 //! released last; whatever happens in between, the way out leads through `Stop`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,24 +16,23 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::channels::{Backlog, EventSender, QuoteBoard, STORE_MESSAGES_MAX, inbox};
+use super::channels::{Backlog, EventSender, STORE_MESSAGES_MAX, inbox};
 use super::clock::Clock;
 use super::gate::Gate;
-use super::hands::{Askers, Hands, VenueThreads, join_by};
+use super::hands::{Askers, Hands, join_by};
 use super::logging::{self, LogHandle, LogSettings};
 use super::machine::{Frame, Machine, epoch_of};
-use super::paper::{PaperVenue, traits_of};
 use super::signals::{Latch, StopSignals};
 use super::terminal::{Screen, StatusLine, StatusPace};
 use super::unstarted::{MAY_BE_OPEN, may_have_left_orders};
-use super::workers::Workers;
+use super::venues_up;
 use crate::control::server::Server;
 use crate::domain::action::Verdict;
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Event, SignalName};
-use crate::domain::ids::Symbol;
 use crate::domain::instrument::Catalogue;
-use crate::domain::settings::{Mode, Settings, VenueSettings};
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, Settings};
 use crate::domain::snapshot::State;
 use crate::domain::stop::StopCause;
 use crate::domain::time::{Boot, Stamp};
@@ -45,7 +44,7 @@ use crate::store::directory::{StateDirectory, host_name};
 use crate::store::load::{self, Loaded, Resumed};
 use crate::store::report::archive_report;
 use crate::store::thread::{self as store_thread, SegmentLimits, Store};
-use crate::store::{LockError, Locks};
+use crate::store::{LockError, Locks, account_locks};
 
 /// Longest wait of the loop: a lost wake-up costs this much, and deadlines are re-read this often.
 const MAX_WAIT: Duration = Duration::from_millis(250);
@@ -64,6 +63,10 @@ const LOG_CLOSE: Duration = Duration::from_secs(2);
 pub struct Launch {
     /// `RUST_LOG`.
     pub log_filter: String,
+    /// Keys of the accounts, by the venue's name. Hidden from the log before anything else is done with them.
+    pub keys: BTreeMap<String, ApiKey>,
+    /// Where account locks lie.
+    pub lock_folders: Vec<PathBuf>,
     /// Registered as the first thing the process did.
     pub signals: (Gate, StopSignals),
 }
@@ -87,13 +90,18 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
     };
     let mut directory =
         StateDirectory::open(&settings.state_dir, settings.mode).map_err(|error| blind(error.to_string()))?;
-    let locks = Locks::take(&directory, &[], &[]).map_err(|error| match error {
+    let accounts = account_locks(&settings.venues, &launch.keys);
+    let locks = Locks::take(&directory, &launch.lock_folders, &accounts).map_err(|error| match error {
         LockError::Busy(busy) => refused(4, busy),
         other => blind(other.to_string()),
     })?;
     let (logger, log) =
         logging::start(LogSettings::new(directory.path_of("logs"), &launch.log_filter, Screen::stderr()))
             .map_err(|error| blind(format!("the log thread cannot start: {error}")))?;
+    for key in launch.keys.values() {
+        log.hide(key.key.expose());
+        log.hide(key.secret.expose());
+    }
     // A second logger in one process happens only in tests; then the first one's lines go on.
     let _ = logger.install();
     note_panics(directory.path_of("logs/crash.log"));
@@ -108,12 +116,13 @@ pub fn run(settings: Settings, launch: Launch) -> Result<u8, NotStarted> {
         log::warn!("The report of the run before stays where it is: {error}");
     }
     let may_be_open = !resumed.state.orders.open.is_empty();
-    let (trader, machine) = Trader::bring_up(settings, directory, resumed, gate).map_err(|refused| {
-        match (refused.exit_code, may_be_open) {
-            (1, true) => NotStarted { exit_code: 3, text: refused.text + MAY_BE_OPEN },
-            _ => refused,
-        }
-    })?;
+    let (trader, machine) =
+        Trader::bring_up(settings, directory, resumed, gate, &launch.keys).map_err(|refused| {
+            match (refused.exit_code, may_be_open) {
+                (1, true) => NotStarted { exit_code: 3, text: refused.text + MAY_BE_OPEN },
+                _ => refused,
+            }
+        })?;
     Ok(trader.run(machine, signals, locks, log))
 }
 
@@ -171,6 +180,7 @@ impl Trader {
         directory: StateDirectory,
         resumed: Resumed,
         gate: Gate,
+        keys: &BTreeMap<String, ApiKey>,
     ) -> Result<(Trader, Machine), NotStarted> {
         let at = Clock.stamp();
         let identity = Identity { instance: resumed.instance, epoch: epoch_of(&resumed, at.wall), mode: settings.mode };
@@ -181,13 +191,17 @@ impl Trader {
         let (inbox, events, quotes) = inbox();
         let (store, to_store) = start_store(&settings, &directory, resumed, events.clone())?;
         let mut catalogue = Catalogue::default();
-        for venue in &settings.venues {
-            catalogue.add_venue(&venue.name, traits_of(&venue.sim));
+        let mut prepared = Vec::new();
+        for (place, venue) in settings.venues.iter().enumerate() {
+            let ready = venues_up::prepare(place, venue, settings.mode, keys.get(&venue.name), &state)?;
+            let id = catalogue.add_venue(&venue.name, ready.traits.clone());
+            prepared.extend(id.map(|id| (id, ready)));
         }
         let outbox = Outbox::new(&catalogue);
         let mut hands = Hands::new(gate, inbox, outbox, to_store, Askers::default());
-        for venue in &settings.venues {
-            hands.venues.push(start_venue(venue, &directory, &state, &catalogue, (&hands.gate, &events, &quotes))?);
+        let paper_folder = directory.path_of("paper");
+        for (id, ready) in prepared {
+            hands.venues.push(venues_up::start(ready, id, &paper_folder, (&hands.gate, &events, &quotes))?);
         }
         hands.control = start_control(&directory, &events, &hands.askers);
         let begin = Begin {
@@ -403,33 +417,6 @@ fn start_store(
         })
         .map_err(|error| refused(1, format!("the store thread cannot start: {error}")))?;
     Ok((thread, Backlog::new(to_store)))
-}
-
-fn start_venue(
-    settings: &VenueSettings,
-    directory: &StateDirectory,
-    state: &State,
-    catalogue: &Catalogue,
-    (gate, events, quotes): (&Gate, &EventSender, &QuoteBoard),
-) -> Result<VenueThreads, NotStarted> {
-    let Some(venue) = catalogue.venue_named(&settings.name).map(|venue| venue.id) else {
-        return Err(refused(1, format!("venue {}: more venues than a process can hold", settings.name)));
-    };
-    // Symbols of orders that an earlier configuration left: the account must be watched there too.
-    let left: BTreeSet<Symbol> = state
-        .orders
-        .open
-        .values()
-        .filter(|order| order.venue == settings.name)
-        .map(|order| order.symbol.clone())
-        .collect();
-    let left: Vec<_> = left.into_iter().collect();
-    let folder = directory.path_of("paper");
-    let paper = PaperVenue::open(&folder, venue, settings, &left, events.clone(), quotes.clone())
-        .map_err(|error| refused(3, error))?;
-    let workers = Workers::start(venue, &settings.name, gate, events, |severed| paper.transport(severed))
-        .map_err(|error| refused(1, format!("the workers of {} cannot start: {error}", settings.name)))?;
-    Ok(VenueThreads { id: venue, workers, paper: Some(paper) })
 }
 
 /// Without a control socket the daemon trades all the same: signals stop it.

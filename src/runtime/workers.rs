@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::channels::EventSender;
 use super::clock::Clock;
@@ -29,7 +30,18 @@ const N_NO_CREATES: usize = 2;
 pub trait Transport: Send {
     /// Carries a request out.
     fn call(&mut self, request: &Request) -> Answered;
+
+    /// What cuts short whatever `call` waits for, from another thread; none where `Severed` does it.
+    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
+        None
+    }
+
+    /// Called while there is nothing to do, about every `WARM_EVERY`.
+    fn keep_warm(&mut self) {}
 }
+
+/// Idle workers keep their connections open this often.
+const WARM_EVERY: Duration = Duration::from_secs(10);
 
 /// Cuts short what a transport waits for: its request then ends unknown.
 pub type Severed = Receiver<()>;
@@ -39,6 +51,7 @@ struct Worker {
     to: Option<Sender<Box<Request>>>,
     is_busy: Arc<AtomicU64>,
     cut: Sender<()>,
+    cutter: Option<Box<dyn Fn() + Send>>,
     thread: JoinHandle<()>,
 }
 
@@ -55,20 +68,23 @@ impl Workers {
         name: &str,
         gate: &Gate,
         events: &EventSender,
-        transport: impl Fn(Severed) -> Box<dyn Transport>,
-    ) -> std::io::Result<Workers> {
+        transport: impl Fn(Severed) -> Result<Box<dyn Transport>, String>,
+    ) -> Result<Workers, String> {
+        let cannot = |why: &dyn std::fmt::Display| format!("the workers of {name} cannot start: {why}");
         let mut workers = Vec::new();
         for number in 0..N_ANY + N_NO_CREATES {
             let (to, requests) = bounded::<Box<Request>>(1);
             let (cut, severed) = bounded(1);
             let is_busy = Arc::new(AtomicU64::new(0));
             let (busy, gate, events, mut way) =
-                (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed));
+                (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed).map_err(|why| cannot(&why))?);
+            let cutter = way.cutter();
             let thread = std::thread::Builder::new()
                 .name(format!("{name}.rest.{}", number + 1))
-                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))?;
+                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))
+                .map_err(|error| cannot(&error))?;
             let lane = if number < N_ANY { Lane::Any } else { Lane::NoCreates };
-            workers.push(Worker { lane, to: Some(to), is_busy, cut, thread });
+            workers.push(Worker { lane, to: Some(to), is_busy, cut, cutter, thread });
         }
         Ok(Workers { venue, workers })
     }
@@ -106,6 +122,9 @@ impl Workers {
     pub fn sever(&self) {
         for worker in self.workers.iter().filter(|worker| worker.lane == Lane::Any) {
             let _ = worker.cut.try_send(());
+            if let (Some(cut), true) = (&worker.cutter, worker.is_busy.load(Ordering::SeqCst) != 0) {
+                cut();
+            }
         }
     }
 
@@ -134,7 +153,16 @@ fn work(
     events: &EventSender,
     transport: &mut dyn Transport,
 ) {
-    for request in requests {
+    loop {
+        let request = match requests.recv_timeout(WARM_EVERY) {
+            Ok(request) => request,
+            Err(RecvTimeoutError::Timeout) => {
+                // A failure here must not cost the worker.
+                let _ = catch_unwind(AssertUnwindSafe(|| transport.keep_warm()));
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         // Marked first, gate second, bytes third: whoever shut the gate before this line reads unsent below; whoever
         // shuts it after sees this request as one that may have left.
         let may_have_left = Clock.boot();

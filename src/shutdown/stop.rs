@@ -80,6 +80,7 @@ pub struct Stop {
     saved_up_to: u64,
     closed: Option<Closing>,
     severed: BTreeSet<u8>,
+    links_asked: bool,
     interrupts: Vec<Boot>,
     /// Somebody who asked for an end has had an answer.
     cause_answered: bool,
@@ -116,6 +117,7 @@ impl Stop {
             saved_up_to: 0,
             closed: None,
             severed: BTreeSet::new(),
+            links_asked: false,
             interrupts: Vec::new(),
             cause_answered: false,
             finished: false,
@@ -271,7 +273,7 @@ impl Stop {
             Step::Cancel => self.begin_cancel(at, out),
             Step::Prove | Step::Strategies | Step::Recorder => {}
             Step::Save => self.save_state(out),
-            Step::Links => out.push(Action::Close(Part::Links, self.left(at))),
+            Step::Links => self.part_with_switches(at, out),
             Step::Faces => out.push(Action::Close(Part::Faces, self.left(at))),
             Step::Tasks => out.push(Action::Close(Part::Tasks, self.left(at))),
             Step::Report => self.save_again(out),
@@ -288,7 +290,8 @@ impl Stop {
             Step::Prove => self.prove_outcome(at, late, out),
             Step::Save => self.save_outcome(late),
             Step::Strategies | Step::Recorder => Some((true, "none".into())),
-            Step::Links | Step::Faces | Step::Tasks => self.close_outcome(late),
+            Step::Links => self.links_outcome(at, late, out),
+            Step::Faces | Step::Tasks => self.close_outcome(late),
             Step::Report => self.report_outcome(at, late, out),
             Step::Locks => Some((true, String::new())),
         }
@@ -490,6 +493,36 @@ impl Stop {
         self.tasks.joined += closing.joined;
         self.tasks.late.extend(closing.late.clone());
         Some((closing.ok, closing.note))
+    }
+
+    /// Where nothing is left, the venue's switch goes, last of all that is asked of it. Anywhere else it stays armed: it
+    /// cancels what we could not.
+    fn part_with_switches(&mut self, at: Stamp, out: &mut Vec<Action>) {
+        let is_clean = |sweep: &&Sweep| sweep.proof().is_some() && self.desk.orders.n_open_at(sweep.venue()) == 0;
+        let proved = self.sweeps.iter().filter(is_clean).map(Sweep::venue).collect();
+        let why_left = match self.settings.on_exit {
+            OnExit::Keep => "orders are kept on the book",
+            OnExit::Cancel => "not every order is shown to be gone",
+        };
+        self.desk.disarm_switches(at, &proved, why_left);
+        self.desk.work(at, out);
+    }
+
+    /// First the switches, for half the time; then the workers that ask and the streams.
+    fn links_outcome(&mut self, at: Stamp, late: bool, out: &mut Vec<Action>) -> Option<(bool, String)> {
+        if self.links_asked {
+            return self.close_outcome(late);
+        }
+        let half = self.step_deadline.since(self.step_began) / 2;
+        let waited_enough = late || at.boot >= self.step_began.after(half);
+        let venues = self.desk.catalogue.venues();
+        if !waited_enough && !venues.iter().all(|venue| self.desk.is_switch_settled(venue.id)) {
+            return None;
+        }
+        self.links_asked = true;
+        self.desk.end_keepalive();
+        out.push(Action::Close(Part::Links, self.left(at)));
+        None
     }
 
     /// What came after the save (a last fill, the end of a list) goes to disk as well, and so does a state that the disk

@@ -31,6 +31,7 @@ pub fn quiet() -> Settings {
             max_open_orders: 20_000,
             max_orders_per_second: 100_000,
             max_daily_loss: Decimal::whole(1_000_000),
+            uncovered_max_notional: None,
         },
         shutdown: ShutdownSettings { cancel_timeout_s: 30, recorder_timeout_s: 10, on_exit: OnExit::Cancel },
         start: StartSettings { on_start: OnStart::Cancel, other_instances: Vec::new() },

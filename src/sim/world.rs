@@ -11,11 +11,12 @@ use super::disk::MemoryDisk;
 use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Closing, Event, LinkState, SignalName, Stream};
-use crate::domain::ids::VenueId;
-use crate::domain::instrument::Catalogue;
+use crate::domain::ids::{Symbol, VenueId};
+use crate::domain::instrument::{Catalogue, VenueTraits};
+use crate::domain::money::Decimal;
 use crate::domain::order::Lsn;
 use crate::domain::report::Report;
-use crate::domain::request::{Answer, Answered, Request};
+use crate::domain::request::{Access, Answer, Answered, Facts, PositionRow, Request};
 use crate::domain::settings::{Settings, VenueSettings};
 use crate::domain::snapshot::State;
 use crate::domain::stop::StopCause;
@@ -51,8 +52,27 @@ pub struct SimVenue {
     pub exchange: Exchange,
     /// Its ledger, line by line.
     pub ledger: Vec<String>,
+    /// What the venue promises. Changed before a start, it is what that process knows of the venue.
+    pub traits: VenueTraits,
+    /// What it answers when asked what the key may do.
+    pub access: Access,
+    /// Coins that came in or went out by hand: added to what it answers of balances.
+    pub moved_by_hand: BTreeMap<String, Decimal>,
+    /// Contracts that came or went by hand: added to what it answers of positions.
+    pub positions_by_hand: BTreeMap<Symbol, Decimal>,
+    /// Why a stream delivers nothing, by stream.
+    streams: BTreeMap<Stream, Feed>,
     workers: [Option<InFlight>; 4],
     request_timeout_us: i64,
+}
+
+/// Why a stream delivers nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feed {
+    /// The process was told that it is down.
+    Cut,
+    /// It looks alive and is silent.
+    Silent,
 }
 
 struct Process {
@@ -99,6 +119,8 @@ pub struct World {
     pub verdict: Option<Verdict>,
     /// Create requests that reached a venue, by client id: none twice.
     pub creates_seen: BTreeMap<String, u32>,
+    /// Pings sent on each stream.
+    pub pings: BTreeMap<(VenueId, Stream), Vec<Stamp>>,
     process: Option<Process>,
     last_ticket: u64,
     last_command: u64,
@@ -118,6 +140,7 @@ impl World {
             answers: Vec::new(),
             verdict: None,
             creates_seen: BTreeMap::new(),
+            pings: BTreeMap::new(),
             process: None,
             last_ticket: 0,
             last_command: 0,
@@ -153,8 +176,8 @@ impl World {
         let store =
             Store::open(self.disk.clone(), resumed, self.settings.store.sync, SegmentLimits::default(), wall_zero);
         let mut catalogue = Catalogue::default();
-        for venue in &self.settings.venues {
-            catalogue.add_venue(&venue.name, traits_of(&venue.sim));
+        for (settings, venue) in self.settings.venues.iter().zip(&self.venues) {
+            catalogue.add_venue(&settings.name, venue.traits.clone());
         }
         let begin = Begin {
             desk: Desk::new(catalogue.clone(), identity, state.journal_seq, 0),
@@ -175,7 +198,9 @@ impl World {
         for ((place, venue), settings) in self.venues.iter().enumerate().zip(&self.settings.venues) {
             let id = VenueId(place as u8);
             for stream in [Stream::Public, Stream::Private] {
-                loose.push_back(Event::Link(id, stream, LinkState::Up));
+                if venue.streams.get(&stream) != Some(&Feed::Cut) {
+                    loose.push_back(Event::Link(id, stream, LinkState::Up));
+                }
             }
             // Whoever connects is told the prices of the moment; a still market has nothing to tell later.
             let prices = settings.symbols.iter().filter_map(|symbol| venue.exchange.quote(symbol));
@@ -234,6 +259,29 @@ impl World {
         if let Some(process) = &mut self.process {
             process.loose.push_back(event);
         }
+    }
+
+    /// A stream of a venue breaks: the process is told, and nothing comes over it.
+    pub fn cut(&mut self, venue: usize, stream: Stream) {
+        self.venues[venue].streams.insert(stream, Feed::Cut);
+        self.tell(Event::Link(VenueId(venue as u8), stream, LinkState::Down("cut".into())));
+    }
+
+    /// A stream of a venue falls silent, and nobody is told.
+    pub fn silence(&mut self, venue: usize, stream: Stream) {
+        self.venues[venue].streams.insert(stream, Feed::Silent);
+    }
+
+    /// A stream of a venue delivers again; what happened meanwhile is not replayed.
+    pub fn mend(&mut self, venue: usize, stream: Stream) {
+        if self.venues[venue].streams.remove(&stream) == Some(Feed::Cut) {
+            self.tell(Event::Link(VenueId(venue as u8), stream, LinkState::Up));
+        }
+    }
+
+    /// The process stands still for this long, as under a debugger or on a suspended machine; the venues go on.
+    pub fn freeze(&mut self, long: Duration) {
+        self.now_us += i64::try_from(long.as_micros()).unwrap_or(i64::MAX / 4);
     }
 
     /// The machine of the moment.
@@ -382,8 +430,10 @@ impl World {
                 }
             }
             Action::Sever(venue) => self.sever(process, venue),
-            // The modelled exchange has no stream to ping.
-            Action::Ping(..) => {}
+            Action::Ping(venue, stream) => {
+                let at = self.stamp();
+                self.pings.entry((venue, stream)).or_default().push(at);
+            }
             Action::Close(part, _) => {
                 process.loose.push_back(Event::Closed(part, Closing { ok: true, ..Closing::default() }));
             }
@@ -441,6 +491,11 @@ impl SimVenue {
         SimVenue {
             exchange: Exchange::new(setup),
             ledger: Vec::new(),
+            traits: traits_of(&settings.sim),
+            access: Access::default(),
+            moved_by_hand: BTreeMap::new(),
+            positions_by_hand: BTreeMap::new(),
+            streams: BTreeMap::new(),
             workers: [const { None }; 4],
             request_timeout_us: i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX / 4),
         }
@@ -457,10 +512,12 @@ impl SimVenue {
                     let worker =
                         self.workers.iter_mut().find(|worker| worker.as_ref().is_some_and(|it| it.ticket == ticket));
                     if let Some(flight) = worker.and_then(Option::take) {
-                        let said = answered(&flight.request.call, reply);
+                        let said = self.as_told(answered(&flight.request.call, reply));
                         events.push(answer_to(&flight.request, Some(at), said));
                     }
                 }
+                Emit::Push(..) if self.streams.contains_key(&Stream::Private) => {}
+                Emit::Quote(_) if self.streams.contains_key(&Stream::Public) => {}
                 Emit::Push(_, push) => events.push(pushed(id, &push)),
                 Emit::Quote(prices) => {
                     quotes.insert(prices.symbol.clone(), Event::Quote(quote(id, prices)));
@@ -468,6 +525,36 @@ impl SimVenue {
             }
         }
         events.extend(quotes.into_values());
+        self.give_up_waiting(now, at, events);
+    }
+
+    /// What the model does not know of: what happens to the account elsewhere.
+    fn as_told(&self, said: Answered) -> Answered {
+        match said {
+            Answered::Done(Facts::Access(_)) => Answered::Done(Facts::Access(self.access.clone())),
+            Answered::Done(Facts::Balances(mut balances)) => {
+                for (asset, moved) in &self.moved_by_hand {
+                    let amount = balances.entry(asset.clone()).or_default();
+                    *amount = amount.checked_add(*moved).unwrap_or(*amount);
+                }
+                Answered::Done(Facts::Balances(balances))
+            }
+            Answered::Done(Facts::Positions(mut rows)) => {
+                for (symbol, moved) in &self.positions_by_hand {
+                    if !rows.iter().any(|row| row.symbol == *symbol) {
+                        rows.push(PositionRow { symbol: symbol.clone(), qty: Decimal::ZERO, entry: None });
+                    }
+                    for row in rows.iter_mut().filter(|row| row.symbol == *symbol) {
+                        row.qty = row.qty.checked_add(*moved).unwrap_or(row.qty);
+                    }
+                }
+                Answered::Done(Facts::Positions(rows))
+            }
+            said => said,
+        }
+    }
+
+    fn give_up_waiting(&mut self, now: Micros, at: Boot, events: &mut Vec<Event>) {
         for worker in &mut self.workers {
             if worker.as_ref().is_some_and(|flight| flight.gives_up_at <= now.micros())
                 && let Some(flight) = worker.take()

@@ -87,6 +87,10 @@ struct VenueStart {
     has_instruments: bool,
     has_clock: bool,
     has_balances: bool,
+    has_access: bool,
+    /// All orders and fills of ours are in; contracts are to be told from here on.
+    books_are_read: Option<Stamp>,
+    contracts_asked_at: Option<Boot>,
     up: BTreeSet<Stream>,
     sweep: Option<Sweep>,
     books_began: Option<Boot>,
@@ -116,6 +120,7 @@ pub struct Start {
     has_begun: bool,
     leftovers: BTreeSet<ClientOrderId>,
     n_missed_fills: u32,
+    n_externals: u32,
     strangers: BTreeMap<Instance, Vec<String>>,
     letters: BTreeMap<String, StrategyLetter>,
     quotes: BTreeMap<(VenueId, Symbol), Quote>,
@@ -125,7 +130,7 @@ pub struct Start {
 impl Start {
     /// Takes over a restored desk.
     pub fn new(begin: Begin, at: Stamp) -> Start {
-        let venues = begin
+        let venues: Vec<_> = begin
             .venues
             .iter()
             .filter_map(|settings| {
@@ -138,6 +143,10 @@ impl Start {
                     has_instruments: false,
                     has_clock: false,
                     has_balances: false,
+                    // Who tells no positions tells nothing of the key either.
+                    has_access: !begin.desk.catalogue.venue(id).traits.tells_positions,
+                    books_are_read: None,
+                    contracts_asked_at: None,
                     up: BTreeSet::new(),
                     sweep: None,
                     books_began: None,
@@ -146,9 +155,15 @@ impl Start {
                 })
             })
             .collect();
+        let mut desk = begin.desk;
+        for settings in &begin.venues {
+            if let Some(id) = desk.catalogue.venue_named(&settings.name).map(|venue| venue.id) {
+                desk.use_switch(at, id, settings.exclusive_account);
+            }
+        }
         Start {
             leftovers: BTreeSet::new(),
-            desk: begin.desk,
+            desk,
             state: begin.state,
             before: None,
             unwatched: Vec::new(),
@@ -160,6 +175,7 @@ impl Start {
             deadline: at.boot.after(START_BUDGET),
             has_begun: false,
             n_missed_fills: 0,
+            n_externals: 0,
             strangers: BTreeMap::new(),
             letters: BTreeMap::new(),
             quotes: BTreeMap::new(),
@@ -337,9 +353,17 @@ impl Start {
                     self.with(venue, |at_venue| at_venue.has_instruments = true);
                     self.repeat_quotes(at, venue, out);
                 }
+                Note::Access(venue) => self.hear_access(venue, out),
+                Note::External { .. } => self.n_externals += 1,
                 Note::Balances(venue) => self.with(venue, |at_venue| at_venue.has_balances = true),
                 Note::ClockOffset(venue, offset_ms, error) => self.hear_clock(venue, offset_ms, error),
-                Note::Moved { .. } | Note::CreateRefused(..) | Note::CancelFailed(..) | Note::FillsComplete(_) => {}
+                Note::Moved { .. }
+                | Note::CreateRefused(..)
+                | Note::CancelFailed(..)
+                | Note::CancelAllFailed(..)
+                | Note::FillsComplete(_)
+                | Note::Positions(_)
+                | Note::SwitchLost(_) => {}
             }
         }
     }
@@ -403,7 +427,7 @@ impl Start {
         if venue.is_done || self.failure.is_some() {
             return;
         }
-        let told_all = venue.has_instruments && venue.has_clock && venue.has_balances;
+        let told_all = venue.has_instruments && venue.has_clock && venue.has_balances && venue.has_access;
         if !told_all {
             if venue.asked_at.is_none_or(|asked| at.boot >= asked.after(ASK_AGAIN)) {
                 venue.asked_at = Some(at.boot);
@@ -411,6 +435,7 @@ impl Start {
                     (venue.has_instruments, Call::Instruments),
                     (venue.has_clock, Call::Time),
                     (venue.has_balances, Call::Balances),
+                    (venue.has_access, Call::Access),
                 ];
                 for (_, call) in open_questions.into_iter().filter(|(is_answered, _)| !is_answered) {
                     self.desk.ask_account(at, venue.id, call, out);
@@ -423,11 +448,78 @@ impl Start {
             self.failure = Some(why);
             return;
         }
-        venue.is_done = match (self.desk.identity.mode, self.settings.on_start) {
-            (Mode::DryRun, _) => true,
-            (_, OnStart::Cancel) => self.sweep(at, venue, before, out),
-            (_, OnStart::Adopt) => self.read_books(at, venue, out),
+        if let Some(why) = self.refused_access() {
+            self.failure = Some(why);
+            return;
+        }
+        if self.desk.identity.mode == Mode::DryRun {
+            venue.is_done = true;
+            return;
+        }
+        let is_read = match self.settings.on_start {
+            OnStart::Cancel => self.sweep(at, venue, before, out),
+            OnStart::Adopt => self.read_books(at, venue, out),
         };
+        venue.is_done = is_read && self.compare_contracts(at, venue, out);
+    }
+
+    /// Contracts as the venue shows them, and where our books begin. Later starts hold what differs: `Trade` does.
+    fn compare_contracts(&mut self, at: Stamp, venue: &mut VenueStart, out: &mut Vec<Action>) -> bool {
+        let since = *venue.books_are_read.get_or_insert(at);
+        let tells = self.desk.catalogue.venue(venue.id).traits.tells_positions;
+        if !tells || self.desk.knows_contracts(venue.id, since.boot) {
+            return self.desk.open_books(venue.id, since, out);
+        }
+        if venue.contracts_asked_at.is_none_or(|asked| at.boot >= asked.after(ASK_AGAIN)) {
+            venue.contracts_asked_at = Some(at.boot);
+            self.desk.ask_account(at, venue.id, Call::Positions, out);
+        }
+        false
+    }
+
+    fn hear_access(&mut self, venue: VenueId, out: &mut Vec<Action>) {
+        self.with(venue, |at_venue| at_venue.has_access = true);
+        let Some(access) = self.desk.account(venue).access().cloned() else { return };
+        let name = &self.desk.catalogue.venue(venue).name;
+        for remark in &access.remarks {
+            out.push(Action::Say(Level::Warn, format!("{name}: {remark}")));
+        }
+        if access.may_withdraw.is_none() && self.desk.identity.mode == Mode::Live {
+            let text = format!("{name} does not tell whether this key may withdraw; see that it may not");
+            out.push(Action::Say(Level::Info, text));
+        }
+        if access.switch == Some(false) {
+            self.desk.switch_denied(venue, out);
+        }
+    }
+
+    /// What forbids real orders with these keys: everything at once, and the mend of each. Nothing while a venue has
+    /// still to tell.
+    fn refused_access(&self) -> Option<String> {
+        if self.desk.identity.mode != Mode::Live || !self.venues_know_access() {
+            return None;
+        }
+        let mut reasons = Vec::new();
+        for venue in self.desk.catalogue.venues() {
+            let Some(access) = self.desk.account(venue.id).access() else { continue };
+            let name = &venue.name;
+            if access.may_withdraw == Some(true) {
+                reasons
+                    .push(format!("the key of {name} may withdraw: make one that may only trade, and delete this one"));
+            }
+            if access.may_trade == Some(false) {
+                reasons.push(format!("the key of {name} may not place orders: give it the permission to trade"));
+            }
+            if access.hedge_mode == Some(true) {
+                reasons.push(format!("the account of {name} is in hedge mode: set it to one-way mode"));
+            }
+        }
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    fn venues_know_access(&self) -> bool {
+        let tells = self.desk.catalogue.venues().iter().filter(|venue| venue.traits.tells_positions);
+        tells.into_iter().all(|venue| self.desk.account(venue.id).access().is_some())
     }
 
     fn check_symbols(&self, venue: &VenueStart) -> Result<(), String> {
@@ -480,14 +572,19 @@ impl Start {
     }
 
     fn is_complete(&self) -> bool {
-        self.failure.is_none() && self.has_begun && self.venues.iter().all(|venue| venue.is_done && venue.hears_all())
+        self.failure.is_none() && self.has_begun && self.venues.iter().all(|venue| self.is_through(venue))
+    }
+
+    /// Books read, streams up, and known whether a switch covers the account: then orders may rest there.
+    fn is_through(&self, venue: &VenueStart) -> bool {
+        venue.is_done && venue.hears_all() && self.desk.is_switch_settled(venue.id)
     }
 
     fn lateness(&self) -> String {
         let late: Vec<_> = self
             .venues
             .iter()
-            .filter(|venue| !(venue.is_done && venue.hears_all()))
+            .filter(|venue| !self.is_through(venue))
             .map(|venue| format!("{} ({})", venue.name, venue.last_trouble))
             .collect();
         format!(
@@ -502,6 +599,13 @@ impl Start {
             let is = |id: &&ClientOrderId| self.desk.orders.get(**id).is_some_and(|order| order.state_name() == wanted);
             self.leftovers.iter().filter(is).count()
         };
+        if self.n_externals > 0 {
+            let text = format!(
+                "{} entries booked that are no trades of our orders (trades of others, funding, liquidations, what was taken over): they count for positions, profit and limits",
+                self.n_externals
+            );
+            out.push(Action::Say(Level::Warn, text));
+        }
         if !self.leftovers.is_empty() || self.n_missed_fills > 0 {
             out.push(Action::Say(
                 Level::Info,

@@ -6,6 +6,7 @@
 //! Always holds: two runs never hold the same directory or the same account on one machine.
 //! Never does: delete a lock file (a waiting process could be left holding a deleted one).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use rustix::fs::FlockOperation;
 
 use super::directory::{StateDirectory, UnfitDirectory};
 use super::disk::{Disk, DiskError, remove_if_there, replace, sha256_hex};
-use crate::domain::settings::Mode;
+use crate::domain::secret::ApiKey;
+use crate::domain::settings::{Mode, VenueSettings};
 
 /// The lock of the state directory.
 pub const LOCK_FILE: &str = "lastorders.lock";
@@ -72,6 +74,17 @@ pub struct AccountLock {
 pub fn account_lock_name(venue: &str, api_key: &str) -> String {
     let digest = sha256_hex(format!("{venue}\0{api_key}").as_bytes());
     format!("account-{digest}.lock")
+}
+
+/// The locks of these accounts: by the kind of venue and the key, so that no other name, directory or address of the
+/// same account slips past. A venue without a key has no account to lock.
+pub fn account_locks(venues: &[VenueSettings], keys: &BTreeMap<String, ApiKey>) -> Vec<AccountLock> {
+    let lock_of = |venue: &VenueSettings| {
+        let key = keys.get(&venue.name)?;
+        let lock_name = account_lock_name(venue.kind.word(), key.key.expose());
+        Some(AccountLock { account: venue.name.clone(), lock_name })
+    };
+    venues.iter().filter_map(lock_of).collect()
 }
 
 /// Where account locks lie: in the user's runtime directory, where there is one, and always in a folder of the user's
@@ -189,6 +202,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::domain::secret::Secret;
+    use crate::domain::settings::{Connection, SimSettings, VenueKind};
 
     struct Place {
         home: tempfile::TempDir,
@@ -295,6 +310,31 @@ mod tests {
         let next = take_one(&state, LOCK_FILE, "x").unwrap();
         assert!(take_one(&state, LOCK_FILE, "x").is_err());
         drop((held, next));
+    }
+
+    #[test]
+    fn an_account_has_one_lock_whatever_it_is_called_and_wherever_it_is_reached() {
+        let venue = |name: &str, kind, rest_url: Option<&str>| VenueSettings {
+            name: name.into(),
+            kind,
+            symbols: Vec::new(),
+            exclusive_account: false,
+            connection: Connection { rest_url: rest_url.map(str::to_owned), ..Connection::default() },
+            sim: SimSettings::default(),
+        };
+        let key = |text: &str| ApiKey { key: Secret::new(text.into()), secret: Secret::new("canary".into()) };
+        let venues = [
+            venue("a", VenueKind::Bybit, None),
+            venue("b", VenueKind::Bybit, Some("https://api.bybit.nl")),
+            venue("c", VenueKind::Kraken, None),
+            venue("d", VenueKind::Sim, None),
+        ];
+        let keys = ["a", "b", "c"].map(|name| (name.to_owned(), key("canary")));
+        let locks = account_locks(&venues, &BTreeMap::from(keys));
+        assert_eq!(locks.iter().map(|lock| lock.account.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(locks[0].lock_name, locks[1].lock_name);
+        assert_ne!(locks[0].lock_name, locks[2].lock_name);
+        assert!(!format!("{locks:?}").contains("canary"));
     }
 
     #[test]

@@ -25,6 +25,6 @@ mod tests;
 pub use directory::{StateDirectory, host_name};
 pub use disk::{Disk, DiskError};
 pub use load::{Identity, Loaded, Refusal, Resumed, load};
-pub use lock::{Busy, LockError, Locks, account_lock_folders, account_lock_name};
+pub use lock::{Busy, LockError, Locks, account_lock_folders, account_lock_name, account_locks};
 pub use report::{archive_report, load_report};
 pub use thread::{Message, Store, run};

@@ -10,6 +10,9 @@
 //! not understood is `Unknown` for anything that changes orders. No text of a venue can panic a codec.
 //! Never does: I/O, clocks, chance; decide what to do about an answer.
 
+pub mod book;
+pub mod bybit;
+pub mod json;
 pub mod wire;
 
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use crate::domain::instrument::VenueTraits;
 use crate::domain::order::{FillRow, OrderRow};
 use crate::domain::request::{Answered, Call, Facts};
 use crate::domain::secret::ApiKey;
-use crate::domain::settings::VenueSettings;
+use crate::domain::settings::{VenueKind, VenueSettings};
 use crate::domain::time::{Boot, Wall};
 use wire::{HttpOutcome, HttpRequest};
 
@@ -49,6 +52,23 @@ pub struct Account {
     /// Sockets: which stream it belongs to, a short name for its thread (`public`, `public-linear`, `private`), its
     /// codec. Without a key there is no private one.
     pub streams: Vec<(Stream, String, Box<dyn StreamCodec>)>,
+}
+
+/// Makes the account of a venue from the operator's settings. Errors name everything that is wrong, each with its mend.
+pub fn open(opening: &Opening<'_>) -> Result<Account, Vec<String>> {
+    let name = &opening.settings.name;
+    match opening.settings.kind {
+        VenueKind::Bybit => bybit::open(opening),
+        VenueKind::Sim => {
+            Err(vec![format!("venue `{name}`: the built-in market runs inside this process and has no account")])
+        }
+        kind @ (VenueKind::Coinbase | VenueKind::Binance | VenueKind::BinanceUs | VenueKind::Kraken) => {
+            let word = kind.word();
+            Err(vec![format!(
+                "venue `{name}`: {word} is not built yet in this version. Use bybit, or sim for the built-in market"
+            )])
+        }
+    }
 }
 
 /// What a signature needs and no codec may take from anywhere else.
@@ -80,7 +100,7 @@ pub struct Part {
 pub enum Reading {
     /// The call has its answer.
     Answered(Answered),
-    /// Another request is needed first. Only for calls that ask.
+    /// Another request is needed first. Only for calls that ask, and for what may be set twice.
     More(Part),
     /// The venue says our clock is off, and that nothing was executed: set the clock right, sign again, once.
     ClockWrong {
@@ -116,7 +136,7 @@ pub trait Codec: Send + Sync {
 }
 
 /// What a stream codec wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum StreamOut {
     /// Send this text frame.
     Send(String),
@@ -134,6 +154,22 @@ pub enum StreamOut {
     Market(Box<MarketNews>),
     /// For the log, at debug level.
     Remark(String),
+}
+
+impl std::fmt::Debug for StreamOut {
+    /// Without the text of frames to send: one of them is the login.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StreamOut::Send(_) => out.write_str("Send(..)"),
+            StreamOut::Up => out.write_str("Up"),
+            StreamOut::Broken(why) => out.debug_tuple("Broken").field(why).finish(),
+            StreamOut::Order(row) => out.debug_tuple("Order").field(row).finish(),
+            StreamOut::Fill(row) => out.debug_tuple("Fill").field(row).finish(),
+            StreamOut::Quote(quote) => out.debug_tuple("Quote").field(quote).finish(),
+            StreamOut::Market(news) => out.debug_tuple("Market").field(news).finish(),
+            StreamOut::Remark(words) => out.debug_tuple("Remark").field(words).finish(),
+        }
+    }
 }
 
 /// One socket: what to send when it opens, what its frames mean, when it has gone silent. Lives as long as the venue;

@@ -162,6 +162,7 @@ fn report() -> Report {
         venues: Vec::new(),
         proof: ProofReport { proved: true, ..ProofReport::default() },
         dead_man_switch: "none".to_owned(),
+        external_entries: 0,
         pending_jobs: Vec::new(),
         tasks: TaskReport::default(),
         positions: Vec::new(),

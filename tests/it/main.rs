@@ -5,6 +5,8 @@ mod attacks;
 mod bomb;
 mod dialect_samples;
 mod harness;
+mod live_books;
+mod live_links;
 mod oracle;
 mod process;
 
@@ -13,4 +15,7 @@ mod stop;
 mod stop_races;
 mod storm;
 mod trade;
+mod venue;
+mod venue_samples;
+mod venue_streams;
 mod worlds;

@@ -1,26 +1,26 @@
 //! `config`: checks the configuration and prints what is in effect.
 
-use std::path::Path;
-
-use crate::cli::config::refusal::Refusal;
-use crate::cli::config::{Loaded, load, render};
+use crate::cli::config::{Loaded, render};
 use crate::cli::console::Console;
-use crate::cli::environment::Env;
-use crate::cli::place::{Place, shown};
+use crate::cli::place::shown;
+use crate::cli::ready::{self, Given};
 use crate::cli::{exit, refuse};
 
-/// Prints the effective settings, or everything that is wrong.
-pub fn config(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env, console: &mut Console<'_>) -> u8 {
-    match load(file, place, env) {
+/// Prints the effective settings, or everything that is wrong. Of keys it says where they come from, in LIVE.
+pub fn config(given: &Given<'_>, console: &mut Console<'_>) -> u8 {
+    let checked = ready::check(given);
+    let sources: Vec<String> =
+        checked.found.iter().map(|found| format!("{}: {}", found.venue, found.sources.join("; "))).collect();
+    match checked.ready() {
         Err(refusals) => refuse(&refusals, console),
-        Ok(loaded) => {
-            console.say(&page(&loaded));
+        Ok(ready) => {
+            console.say(&page(&ready.loaded, &sources));
             exit::DONE
         }
     }
 }
 
-fn page(loaded: &Loaded) -> String {
+fn page(loaded: &Loaded, sources: &[String]) -> String {
     let settings = &loaded.settings;
     let file = match &settings.config_file {
         Some(file) => shown(file),
@@ -35,6 +35,9 @@ fn page(loaded: &Loaded) -> String {
         settings.mode.word(),
         shown(&settings.state_dir),
     );
+    for source in sources {
+        text.push_str(&format!("# keys of         {source}\n"));
+    }
     for note in &loaded.notes {
         text.push_str(&format!("# note: {note}\n"));
     }

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod config;
 pub mod doctor;
+pub mod exchange;
 pub mod init;
 pub mod report;
 pub mod run;

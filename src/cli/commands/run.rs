@@ -9,37 +9,31 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use crate::cli::banner::banner;
-use crate::cli::config::load;
-use crate::cli::config::refusal::Refusal;
+use crate::cli::commands::doctor::Open;
 use crate::cli::console::Console;
-use crate::cli::environment::Env;
-use crate::cli::place::Place;
+use crate::cli::ready::{self, Given, Ready};
+use crate::cli::secrets::Keys;
 use crate::cli::{exit, refuse, state_dir};
 use crate::domain::settings::Settings;
 
 /// What begins a run.
 pub struct Starter<'s> {
     /// Trades until stopped; gives the exit code.
-    pub launcher: &'s dyn Fn(Settings) -> u8,
+    pub launcher: &'s dyn Fn(Settings, Keys) -> u8,
     /// Begins this process again from the start; comes back only when that failed.
     pub again: &'s dyn Fn() -> std::io::Error,
+    /// Makes a way to ask a venue, for `doctor`.
+    pub open: &'s Open<'s>,
 }
 
 /// Runs the trader; `ends_on_restart` hands a wanted restart to the caller.
-pub fn run(
-    file: Option<&Path>,
-    place: &Result<Place, Box<Refusal>>,
-    env: &Env,
-    ends_on_restart: bool,
-    starter: &Starter<'_>,
-    console: &mut Console<'_>,
-) -> u8 {
-    let loaded = match load(file, place, env) {
-        Ok(loaded) => loaded,
+pub fn run(given: &Given<'_>, ends_on_restart: bool, starter: &Starter<'_>, console: &mut Console<'_>) -> u8 {
+    let Ready { loaded, keys } = match ready::check(given).ready() {
+        Ok(ready) => ready,
         Err(refusals) => {
             let code = refuse(&refusals, console);
-            console.tell("\nNothing was started. lastorders config checks again without starting anything.");
-            if let Ok(place) = place {
+            console.tell("\nNothing was started. lastorders doctor looks at all of it without starting anything.");
+            if let Ok(place) = given.place {
                 let open = state_dir::open_orders(&place.state_dir);
                 if !open.is_empty() {
                     console.tell(&state_dir::open_orders_warning(&open));
@@ -52,7 +46,7 @@ pub fn run(
     for note in &loaded.notes {
         console.tell(&format!("  note: {note}"));
     }
-    let code = (starter.launcher)(loaded.settings);
+    let code = (starter.launcher)(loaded.settings, keys);
     if code != exit::RESTART || ends_on_restart {
         return code;
     }

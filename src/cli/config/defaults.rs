@@ -42,13 +42,15 @@ pub(super) fn strategy(venue: &VenueSettings) -> StrategySettings {
     }
 }
 
-/// Small limits.
-pub(super) fn risk() -> RiskLimits {
+/// Small limits. The built-in market knows what a bitcoin costs; on a real one the small market maker's orders need more
+/// room, or a dear bitcoin would leave it without a trade.
+pub(super) fn risk(is_real_demonstration: bool) -> RiskLimits {
+    let (order, position) = if is_real_demonstration { (250, 1_250) } else { (100, 500) };
     RiskLimits {
         given: false,
         general: SymbolLimits {
-            max_order_notional: Decimal::whole(100),
-            max_position_notional: Decimal::whole(500),
+            max_order_notional: Decimal::whole(order),
+            max_position_notional: Decimal::whole(position),
             collar_through_bps: Decimal::whole(100),
             collar_away_bps: Decimal::whole(5_000),
         },
@@ -56,6 +58,7 @@ pub(super) fn risk() -> RiskLimits {
         max_open_orders: 60,
         max_orders_per_second: 5,
         max_daily_loss: Decimal::whole(50),
+        uncovered_max_notional: None,
     }
 }
 
@@ -73,7 +76,6 @@ pub(super) fn store() -> StoreSettings {
 
 pub(super) fn extra() -> Extra {
     Extra {
-        uncovered_max_notional: Decimal::whole(500),
         guardian: GuardianSettings {
             restart: "on-failure",
             after_crash: "pause",

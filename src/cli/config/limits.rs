@@ -12,9 +12,8 @@ use crate::domain::settings::{
 const NEEDED_LIVE: [&str; 5] =
     ["max_order_notional", "max_position_notional", "max_open_orders", "max_orders_per_second", "max_daily_loss"];
 
-pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut Extra) -> RiskLimits {
+pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, usual: RiskLimits) -> RiskLimits {
     let section = root.table("risk");
-    let usual = defaults::risk();
     let amount = |key, usual| section.amount(key, Amount::Positive).unwrap_or(usual);
     let general = of_symbol(&section, &usual.general);
     let limits = RiskLimits {
@@ -26,10 +25,8 @@ pub(super) fn risk(root: &Section<'_>, mode: Mode, venues: &Names, extra: &mut E
             .whole_u32("max_orders_per_second", (1, 1_000_000))
             .unwrap_or(usual.max_orders_per_second),
         max_daily_loss: amount("max_daily_loss", usual.max_daily_loss),
+        uncovered_max_notional: section.amount("uncovered_max_notional", Amount::NotNegative),
     };
-    if let Some(uncovered) = section.amount("uncovered_max_notional", Amount::NotNegative) {
-        extra.uncovered_max_notional = uncovered;
-    }
     section.finish();
     if mode == Mode::Live {
         for key in NEEDED_LIVE.iter().filter(|key| !section.has(key)) {
@@ -120,7 +117,13 @@ pub(super) fn start(root: &Section<'_>) -> StartSettings {
 
 /// `on_exit = "keep"` leaves orders alone with the market: somebody must be there to take them back, and their worth
 /// must be limited.
-pub(super) fn check_keep(root: &Section<'_>, shutdown: &ShutdownSettings, start: &StartSettings, extra: &Extra) {
+pub(super) fn check_keep(
+    root: &Section<'_>,
+    mode: Mode,
+    shutdown: &ShutdownSettings,
+    start: &StartSettings,
+    risk: &RiskLimits,
+) {
     if shutdown.on_exit != OnExit::Keep {
         return;
     }
@@ -133,11 +136,12 @@ pub(super) fn check_keep(root: &Section<'_>, shutdown: &ShutdownSettings, start:
             "Set on_start = \"adopt\" under [start], or on_exit = \"cancel\".",
         );
     }
-    if !extra.uncovered_max_notional.is_positive() {
+    // Real money that rests with nobody watching wants its limit from the operator's own hand.
+    if !risk.uncovered_max_notional.map_or(mode != Mode::Live, |most| most.is_positive()) {
         section.refuse(
             "on_exit",
             Some("\"keep\""),
-            "No venue switch covers kept orders, and risk.uncovered_max_notional allows none without.",
+            "No venue switch covers kept orders, and risk.uncovered_max_notional allows none.",
             "Set uncovered_max_notional above zero under [risk], or on_exit = \"cancel\".",
         );
     }

@@ -5,6 +5,7 @@
 //! Never does: guess. An unknown key is refused, a float for money is refused, the mode comes from `MODE` or `--mode`
 //! alone.
 
+pub(crate) mod address;
 mod defaults;
 mod homes;
 mod limits;
@@ -18,9 +19,9 @@ pub mod render;
 mod strategies;
 #[cfg(test)]
 mod tests;
-mod venues;
+pub(crate) mod venues;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,7 @@ use self::refusal::Refusal;
 use super::environment::Env;
 use super::place::Place;
 use crate::domain::ids::{Instance, Symbol};
-use crate::domain::money::Decimal;
-use crate::domain::settings::{Mode, Settings, VenueSettings};
+use crate::domain::settings::{Mode, Settings, VenueKind, VenueSettings};
 
 /// The file that is read where none is named.
 pub const FILE: &str = "lastorders.toml";
@@ -53,8 +53,6 @@ pub struct Loaded {
 /// Settings of parts that are not built yet: read, checked and printed, but not in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extra {
-    /// Worth of resting orders that no venue switch covers.
-    pub uncovered_max_notional: Decimal,
     /// `[guardian]`.
     pub guardian: GuardianSettings,
     /// Where the page would listen, or `off`.
@@ -84,13 +82,27 @@ pub fn file_of(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
     }
 }
 
+/// A venue whose keys a run wants: its name and its kind.
+pub type Account = (String, VenueKind);
+
+/// What reading gave.
+#[derive(Debug)]
+pub struct Draft {
+    /// The settings, or everything that is wrong with them.
+    pub result: Result<Loaded, Vec<Refusal>>,
+    /// The mode, where it is sound.
+    pub mode: Mode,
+    /// The real venues that could be read, so that their keys can be looked at in the same go.
+    pub accounts: Vec<Account>,
+}
+
 /// Reads the file, if there is one, and makes the settings.
-pub fn load(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env) -> Result<Loaded, Vec<Refusal>> {
+pub fn load(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env) -> Draft {
     let Some(path) = file else {
-        return parse(None, place, env);
+        return draft(None, place, env);
     };
     match text_of(path) {
-        Ok(text) => parse(Some((path, &text)), place, env),
+        Ok(text) => draft(Some((path, &text)), place, env),
         Err(why) => {
             // The environment is checked all the same, so that one look shows everything.
             let mut refusals = vec![Refusal {
@@ -103,7 +115,8 @@ pub fn load(file: Option<&Path>, place: &Result<Place, Box<Refusal>>, env: &Env)
                     .to_owned(),
             }];
             refusals.extend(place.as_ref().err().map(|refusal| refusal.as_ref().clone()));
-            Err(refusals)
+            let mode = place.as_ref().map_or(Mode::Paper, |place| place.mode);
+            Draft { result: Err(refusals), mode, accounts: Vec::new() }
         }
     }
 }
@@ -119,11 +132,16 @@ fn text_of(path: &Path) -> Result<String, String> {
 }
 
 /// Makes the settings from a file's text and the environment.
+#[cfg(test)]
 pub fn parse(
     file: Option<(&Path, &str)>,
     place: &Result<Place, Box<Refusal>>,
     env: &Env,
 ) -> Result<Loaded, Vec<Refusal>> {
+    draft(file, place, env).result
+}
+
+fn draft(file: Option<(&Path, &str)>, place: &Result<Place, Box<Refusal>>, env: &Env) -> Draft {
     let (path, text) = file.map_or((None, ""), |(path, text)| (Some(path), text));
     let name = path.map_or_else(|| format!("{FILE} (there is none)"), |path| path.display().to_string());
     let reading = Reading::new(&name, text);
@@ -144,7 +162,7 @@ pub fn parse(
     let mut names = Names::default();
 
     let instance = instance(&root, env, mode, &mut refusals);
-    let (venues, is_demonstration) = if root.has("venue") {
+    let (mut venues, is_demonstration) = if root.has("venue") {
         refuse_beside_file(env, path, &mut refusals);
         (venues::of_file(&root, mode, &mut names), false)
     } else {
@@ -155,21 +173,28 @@ pub fn parse(
         }
         (venue.into_iter().collect(), !root.has("strategy"))
     };
+    let mut addresses = BTreeMap::new();
+    venues::take_addresses(&mut venues, env, (&mut refusals, &mut names.spoilt), &mut addresses);
+    let source = if root.has("venue") { name.as_str() } else { "environment" };
+    refusals.extend(venues::not_openable(&venues, mode, source, &names.spoilt));
+    let is_real = |venue: &VenueSettings| venue.kind != VenueKind::Sim;
     let strategies = if is_demonstration {
         venues.iter().map(defaults::strategy).collect()
     } else {
         strategies::of_file(&root, &names)
     };
-    let risk = limits::risk(&root, mode, &names, &mut extra);
+    let usual = defaults::risk(is_demonstration && venues.iter().any(is_real));
+    let risk = limits::risk(&root, mode, &names, usual);
     let shutdown = limits::shutdown(&root);
     let start = limits::start(&root);
-    limits::check_keep(&root, &shutdown, &start, &extra);
+    limits::check_keep(&root, mode, &shutdown, &start, &risk);
     let guardian_given = limits::guardian(&root, &mut extra);
     let store = limits::store(&root);
     root.finish();
     extra.web = web(env, &mut refusals);
     refuse_not_text(env, &mut refusals);
 
+    let accounts = accounts(&venues, env, root.has("venue"));
     let settings = Settings {
         mode,
         instance,
@@ -186,11 +211,22 @@ pub fn parse(
     of_file.sort_by_key(|refusal| refusal.line);
     refusals.extend(of_file);
     if !refusals.is_empty() {
-        return Err(refusals);
+        return Draft { result: Err(refusals), mode, accounts };
     }
     note_origins(env, &mut origins);
-    let notes = notes::notes(&settings, &extra, env, guardian_given);
-    Ok(Loaded { settings, extra, notes, origins })
+    origins.extend(addresses);
+    let notes = notes::notes(&settings, &extra, env, (guardian_given, is_demonstration));
+    Draft { result: Ok(Loaded { settings, extra, notes, origins }), mode, accounts }
+}
+
+/// The real venues, for their keys. A venue of the environment is one of them also where something else of it is refused.
+fn accounts(venues: &[VenueSettings], env: &Env, is_of_file: bool) -> Vec<Account> {
+    let is_wanted = |kind: VenueKind| kind != VenueKind::Sim && venues::is_built(kind);
+    if venues.is_empty() && !is_of_file {
+        let named = VenueKind::ALL.into_iter().find(|kind| env.get("VENUE") == Some(kind.word()));
+        return named.filter(|kind| is_wanted(*kind)).map(|kind| (kind.word().to_owned(), kind)).into_iter().collect();
+    }
+    venues.iter().filter(|venue| is_wanted(venue.kind)).map(|venue| (venue.name.clone(), venue.kind)).collect()
 }
 
 /// A symbol in our form, or what is allowed.
@@ -198,7 +234,7 @@ fn symbol(text: &str) -> Result<Symbol, String> {
     const ALLOWED: &str =
         "Allowed: BASE-QUOTE or BASE-QUOTE-PERP in capitals and digits, such as BTC-USDT or BTC-USDT-PERP.";
     let is_code = |part: &str| {
-        (2..=10).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        (1..=20).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     };
     let parts: Vec<&str> = text.split('-').collect();
     match parts.as_slice() {
@@ -293,6 +329,8 @@ fn note_origins(env: &Env, origins: &mut BTreeMap<String, String>) {
 struct Names {
     taken: Vec<String>,
     symbols: BTreeMap<String, Vec<Symbol>>,
+    /// Venues with an address that was refused.
+    spoilt: BTreeSet<String>,
     incomplete: bool,
 }
 

@@ -3,11 +3,18 @@
 use super::Extra;
 use crate::cli::environment::Env;
 use crate::cli::grace;
-use crate::domain::settings::{LadderSides, LadderStart, Settings, StrategyKind, VenueSettings};
+use crate::domain::ids::Symbol;
+use crate::domain::settings::{LadderSides, LadderStart, Mode, Settings, StrategyKind, VenueKind, VenueSettings};
 
-pub(super) fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_given: bool) -> Vec<String> {
+pub(super) fn notes(
+    settings: &Settings,
+    extra: &Extra,
+    env: &Env,
+    (guardian_given, is_demonstration): (bool, bool),
+) -> Vec<String> {
     let mut notes = Vec::new();
-    for (name, meant) in env.misspelt() {
+    let kinds: Vec<VenueKind> = settings.venues.iter().map(|venue| venue.kind).collect();
+    for (name, meant) in env.misspelt(&kinds) {
         notes.push(format!("{name} is not a variable we read. Did you mean {meant}?"));
     }
     if extra.web != "off" {
@@ -18,6 +25,17 @@ pub(super) fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_give
     }
     if settings.strategies.is_empty() {
         notes.push("There is no [[strategy]]: nothing will be traded.".to_owned());
+    }
+    notes.extend(unused_addresses(env, &kinds));
+    if is_demonstration {
+        notes.extend(settings.venues.iter().filter_map(small_sizes));
+    }
+    if settings.mode == Mode::Live && settings.risk.uncovered_max_notional.is_none() {
+        notes.push(
+            "risk.uncovered_max_notional is not set: what rests where no switch of the venue covers it has no limit of \
+             its own."
+                .to_owned(),
+        );
     }
     for venue in &settings.venues {
         let wanted = orders_wanted(settings, venue);
@@ -33,6 +51,33 @@ pub(super) fn notes(settings: &Settings, extra: &Extra, env: &Env, guardian_give
     }
     notes.extend(oversized_rungs(settings));
     notes
+}
+
+/// Addresses that nobody uses: a venue of that kind may have been meant.
+fn unused_addresses(env: &Env, kinds: &[VenueKind]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for kind in VenueKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)) {
+        for rest in ["REST_URL", "WS_PUBLIC_URL", "WS_PRIVATE_URL"] {
+            if let Some((name, _)) = env.address(kind, rest) {
+                notes.push(format!("{name} is set, but there is no venue of kind {}.", kind.word()));
+            }
+        }
+    }
+    notes
+}
+
+/// The market maker of a run without a file is sized for bitcoin.
+fn small_sizes(venue: &VenueSettings) -> Option<String> {
+    let others: Vec<&str> =
+        venue.symbols.iter().map(Symbol::as_str).filter(|symbol| !symbol.starts_with("BTC-")).collect();
+    (venue.kind != VenueKind::Sim && !others.is_empty()).then(|| {
+        format!(
+            "The market maker used without a [[strategy]] quotes 0.001 of everything, which {} may refuse as too small \
+             for {}. Write a [[strategy]] with sizes of your own: lastorders init.",
+            venue.name,
+            others.join(", ")
+        )
+    })
 }
 
 /// Open orders the strategies of a venue would like to have.

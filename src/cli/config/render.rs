@@ -99,6 +99,18 @@ impl Page<'_> {
         self.key("exclusive_account", venue.exclusive_account);
         if venue.kind == VenueKind::Sim {
             self.sim(venue);
+            return;
+        }
+        let connection = &venue.connection;
+        self.key("environment", quoted(connection.environment.word()));
+        for (key, address) in [
+            ("rest_url", &connection.rest_url),
+            ("ws_public_url", &connection.ws_public_url),
+            ("ws_private_url", &connection.ws_private_url),
+        ] {
+            if let Some(address) = address {
+                self.key(key, quoted(address));
+            }
         }
     }
 
@@ -176,7 +188,10 @@ impl Page<'_> {
         self.key("max_open_orders", risk.max_open_orders);
         self.key("max_orders_per_second", risk.max_orders_per_second);
         self.key("max_daily_loss", amount(risk.max_daily_loss));
-        self.key("uncovered_max_notional", amount(self.loaded.extra.uncovered_max_notional));
+        match risk.uncovered_max_notional {
+            Some(most) => self.key("uncovered_max_notional", amount(most)),
+            None => self.comment("uncovered_max_notional is not set: what rests without a venue's switch has no limit"),
+        }
         for (symbol, limits) in &risk.symbols {
             let path = format!("risk.symbol.\"{symbol}\"");
             self.header(&format!("[{path}]"), path);

@@ -10,7 +10,9 @@ use crate::cli::environment::Env;
 use crate::cli::place::Place;
 use crate::domain::money::Decimal;
 use crate::domain::order::Side;
-use crate::domain::settings::{LadderSides, LadderStart, Mode, OnExit, OnStart, StrategyKind, Sync, VenueKind};
+use crate::domain::settings::{
+    Connection, Environment, LadderSides, LadderStart, Mode, OnExit, OnStart, StrategyKind, Sync, VenueKind,
+};
 
 pub(super) const NAME: &str = "my.toml";
 const SAMPLE: &str = include_str!("../../../lastorders.toml");
@@ -161,7 +163,7 @@ fn a_coin_called_like_a_secret_can_be_limited() {
 
 #[test]
 fn symbols_have_one_form() {
-    for good in ["BTC-USDT", "BTC-USDT-PERP", "1INCH-USDT", "AB-CD", "ABCDEFGHIJ-USDT"] {
+    for good in ["BTC-USDT", "BTC-USDT-PERP", "1INCH-USDT", "W-USDT", "1000000BABYDOGE-USDT-PERP"] {
         assert!(super::symbol(good).is_ok(), "{good}");
     }
     for bad in [
@@ -171,11 +173,10 @@ fn symbols_have_one_form() {
         "btc-usdt",
         "BTC-USDT-SWAP",
         "BTC-USDT-PERP-X",
-        "B-USDT",
-        "BTC-U",
+        "-USDT",
         "BTC/USDT",
         " BTC-USDT",
-        "ABCDEFGHIJK-USDT",
+        "ABCDEFGHIJKLMNOPQRSTU-USDT",
         "BTC--PERP",
         "BTC-USDT-",
     ] {
@@ -213,6 +214,74 @@ fn the_environment_chooses_where_the_file_is_silent() {
     assert_eq!(settings.strategies[0].symbols, settings.venues[0].symbols);
 }
 
+const REAL: &str = r#"
+[[venue]]
+name = "main"
+kind = "bybit"
+environment = "demo"
+symbols = ["BTC-USDT", "ETH-USDC-PERP"]
+exclusive_account = true
+rest_url = "http://127.0.0.1:8301/"
+ws_public_url = "ws://127.0.0.1:8301/v5/public/linear"
+[[venue]]
+name = "other"
+kind = "bybit"
+symbols = ["BTC-USDT"]
+"#;
+
+#[test]
+fn a_real_venue_has_its_world_and_its_addresses_and_the_environment_goes_before_the_file() {
+    let first = &accepted(REAL).settings.venues[0];
+    assert_eq!((first.kind, first.exclusive_account), (VenueKind::Bybit, true));
+    assert_eq!(first.connection.environment, Environment::Demo);
+    assert_eq!(first.connection.rest_url.as_deref(), Some("http://127.0.0.1:8301"));
+    assert_eq!(first.connection.ws_public_url.as_deref(), Some("ws://127.0.0.1:8301/v5/public/linear"));
+    assert_eq!(first.connection.ws_private_url, None);
+
+    let (public, regional) = ("wss://stream.bybit.nl/v5/public/spot", "https://api.bybit.nl");
+    let pairs = [("BYBIT_REST_URL", regional), ("BYBIT_WS_PUBLIC_URL", public), ("KRAKEN_REST_URL", "https://k")];
+    let loaded = read(REAL, &pairs).unwrap();
+    for venue in &loaded.settings.venues {
+        assert_eq!(venue.connection.rest_url.as_deref(), Some("https://api.bybit.nl"));
+    }
+    assert_eq!(loaded.origins["venue[other].rest_url"], "BYBIT_REST_URL");
+    assert!(loaded.notes.iter().any(|note| note.contains("KRAKEN_REST_URL")), "{:?}", loaded.notes);
+    let refusals =
+        read(REAL, &[("BYBIT_REST_URL", "http://192.0.2.1"), ("BYBIT_WS_PUBLIC_URL", "ws://a")]).unwrap_err();
+    let names: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
+    assert_eq!(names, ["BYBIT_REST_URL", "BYBIT_WS_PUBLIC_URL"], "each once, though two venues use it");
+}
+
+#[test]
+fn what_the_venue_itself_refuses_is_told_with_everything_else() {
+    let inverse = REAL.replace("BTC-USDT\", \"ETH-USDC-PERP", "BTC-USD-PERP\", \"ETH-EUR-PERP");
+    let file = format!("{inverse}[shutdown]\ncancel_timeout_s = 1\n");
+    let refusals = read(&file, &[]).unwrap_err();
+    let keys: Vec<&str> = refusals.iter().map(|refusal| refusal.key.as_str()).collect();
+    assert_eq!(keys, ["venue[main]", "venue[main]", "shutdown.cancel_timeout_s"]);
+    assert!(refusals[0].problem.contains("BTC-USD-PERP") && refusals[1].problem.contains("ETH-EUR-PERP"));
+    assert_eq!(refusals[0].source, NAME);
+    // One foot here and one at the real venue.
+    let refusals = read_no_file(&[("VENUE", "bybit"), ("BYBIT_REST_URL", "http://127.0.0.1:1")]).unwrap_err();
+    assert_eq!((refusals[0].source.as_str(), refusals[0].key.as_str()), ("environment", "venue[bybit]"));
+    assert!(refusals[0].problem.contains("all lead to this machine"), "{refusals:?}");
+    // With a key the account's stream counts too; without one there is none.
+    let public = ("BYBIT_WS_PUBLIC_URL", "ws://127.0.0.1:1/v5/public/spot");
+    let two = [("VENUE", "bybit"), ("BYBIT_REST_URL", "http://127.0.0.1:1"), public];
+    assert!(read_no_file(&two).is_ok());
+    let live: Vec<(&str, &str)> = two.into_iter().chain([("MODE", "LIVE")]).collect();
+    assert!(read_no_file(&live).unwrap_err().iter().any(|refusal| refusal.key == "venue[bybit]"));
+}
+
+#[test]
+fn a_venue_of_the_environment_can_be_real() {
+    let settings = read_no_file(&[("VENUE", "bybit"), ("SYMBOLS", "BTC-USDT,BTC-USDT-PERP")]).unwrap().settings;
+    assert_eq!((settings.venues[0].name.as_str(), settings.venues[0].kind), ("bybit", VenueKind::Bybit));
+    assert_eq!(settings.venues[0].connection, Connection::default());
+    let notes = read_no_file(&[("VENUE", "bybit"), ("SYMBOLS", "DOGE-USDT")]).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("DOGE-USDT")), "{notes:?}");
+}
+
 #[test]
 fn a_venue_of_the_environment_is_refused_beside_one_of_the_file() {
     let refusals = read(SOUND, &[("VENUE", "sim"), ("SYMBOLS", "BTC-USDT")]).unwrap_err();
@@ -227,7 +296,10 @@ fn bad_variables_are_refused_like_bad_keys() {
         ("MODE", "paper", &["`PAPER`", "DRY_RUN, PAPER, LIVE"]),
         ("MODE", "REAL", &["DRY_RUN, PAPER, LIVE"]),
         ("VENUE", "smi", &["`sim`", "kraken"]),
-        ("VENUE", "kraken", &["not built yet"]),
+        ("VENUE", "kraken", &["not built yet", "`bybit`"]),
+        ("VENUE", "coinbase", &["not built yet"]),
+        ("VENUE", "binance", &["not built yet"]),
+        ("VENUE", "binance-us", &["not built yet"]),
         ("SYMBOLS", "BTC-USDT,,ETH-USDT", &["``", "BASE-QUOTE"]),
         ("SYMBOLS", "BTC-USDT,BTC-USDT", &["twice"]),
         ("LASTORDERS_INSTANCE", "A1B2", &["0-9 and a-z"]),
@@ -265,13 +337,7 @@ fn live_wants_everything_that_matters_from_the_operator_and_a_real_exchange() {
         format!("instance = \"a1b2\"\n{}\n{}", SOUND.replace("\"sim\"", "\"bybit\""), "[risk]\nmax_daily_loss = 5");
     assert_eq!(
         keys(read(&text, &[("MODE", "LIVE")])),
-        [
-            "venue[main].kind",
-            "risk.max_order_notional",
-            "risk.max_position_notional",
-            "risk.max_open_orders",
-            "risk.max_orders_per_second"
-        ]
+        ["risk.max_order_notional", "risk.max_position_notional", "risk.max_open_orders", "risk.max_orders_per_second"]
     );
     assert_eq!(
         keys(read(&format!("{SOUND}{FULL_RISK}"), &[("MODE", "LIVE"), ("LASTORDERS_INSTANCE", "a1b2")])),
@@ -333,6 +399,7 @@ post_only = false
         SOUND.to_owned(),
         format!("{other}{with_sim}"),
         MINIMAL.to_owned(),
+        REAL.to_owned(),
         uncommented(SAMPLE),
         shaken(&uncommented(SAMPLE)),
     ];
@@ -398,6 +465,23 @@ fn the_sample_sets_nothing_as_it_stands_and_documents_every_key_at_its_default()
     assert_eq!(documented.difference(&printed).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
     let more = printed.difference(&documented).filter(|(table, _)| !table.starts_with("[risk.symbol"));
     assert_eq!(more.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+}
+
+#[test]
+fn the_sample_names_every_key_of_a_real_venue() {
+    let private = "symbols = [\"BTC-USDT\", \"ETH-USDC-PERP\"]\nws_private_url = \"ws://127.0.0.1:8301/v5/private\"";
+    let whole = REAL.replace("symbols = [\"BTC-USDT\", \"ETH-USDC-PERP\"]", private);
+    let printed = keys(&render::toml(&accepted(&whole)));
+    let documented = keys(&uncommented(SAMPLE));
+    let only_real: Vec<&str> = printed
+        .difference(&documented)
+        .filter(|(table, _)| table == "[[venue]]")
+        .map(|(_, key)| key.as_str())
+        .collect();
+    assert_eq!(only_real, ["environment", "rest_url", "ws_private_url", "ws_public_url"]);
+    for key in only_real {
+        assert!(SAMPLE.lines().any(|line| line.starts_with(&format!("# {key} = "))), "{key} is not in the sample");
+    }
 }
 
 /// Every key of a file with the header it stands under.

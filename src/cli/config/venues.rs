@@ -1,16 +1,31 @@
 //! `[[venue]]`, and the one-venue configuration of `VENUE` and `SYMBOLS`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::address::{Purpose, checked};
 use super::nearest::did_you_mean;
 use super::reader::Section;
 use super::refusal::Refusal;
 use super::{Names, defaults, symbol};
 use crate::cli::environment::Env;
-use crate::domain::ids::Symbol;
-use crate::domain::settings::{Connection, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
+use crate::domain::ids::{Symbol, VenueId};
+use crate::domain::secret::{ApiKey, Secret};
+use crate::domain::settings::{Connection, Environment, Mode, SimFaults, SimSettings, VenueKind, VenueSettings};
+use crate::venues::{self, Opening};
 
 const VENUES_MAX: usize = 32;
 const SYMBOLS_MAX: usize = 200;
-const KINDS_NOW: &str = "This version trades on `sim`, the built-in market, only; real exchanges are not built yet.";
+/// The kinds of venue this version can trade on.
+const BUILT: [VenueKind; 2] = [VenueKind::Sim, VenueKind::Bybit];
+const NOT_BUILT: &str = "This exchange is not built yet.";
+const KINDS_NOW: &str = "This version trades on `bybit`, and on `sim`, the built-in market.";
+/// What the built-in market has no use for.
+const REAL_ONLY: [&str; 4] = ["environment", "rest_url", "ws_public_url", "ws_private_url"];
+
+/// Whether this version can trade there.
+pub(crate) fn is_built(kind: VenueKind) -> bool {
+    BUILT.contains(&kind)
+}
 
 /// The venues of a file. A venue that is not sound is left out after its refusal; its name stays known.
 pub(super) fn of_file(root: &Section<'_>, mode: Mode, names: &mut Names) -> Vec<VenueSettings> {
@@ -51,7 +66,7 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
         _ => {}
     }
     let exclusive_account = section.flag("exclusive_account").unwrap_or(false);
-    let environment = section.choice("environment", &[("mainnet", ()), ("testnet", ()), ("demo", ())]);
+    let connection = connection(section, names, name.as_deref());
     let sim_section = section.table("sim");
     let sim = sim(&sim_section);
     if let (Some(name), Some(symbols)) = (&name, &symbols) {
@@ -59,26 +74,128 @@ fn of_section(section: &Section<'_>, mode: Mode, names: &mut Names) -> Option<Ve
     }
     let (name, kind, symbols) = (name?, kind?, symbols?);
     if kind == VenueKind::Sim {
-        if environment.is_some() {
-            section.refuse("environment", None, "The built-in market has no such thing.", "Take this key out.");
+        for key in REAL_ONLY.into_iter().filter(|key| section.has(key)) {
+            section.refuse(key, None, "The built-in market has no such thing.", "Take this key out.");
         }
         if let Some(refusal) = refuse_invented(mode) {
             section.refuse("kind", Some("\"sim\""), refusal.0, refusal.1);
         }
     } else {
-        section.refuse("kind", Some(&format!("\"{}\"", kind.word())), "This exchange is not built yet.", KINDS_NOW);
+        if !is_built(kind) {
+            section.refuse("kind", Some(&format!("\"{}\"", kind.word())), NOT_BUILT, KINDS_NOW);
+        }
         if sim_section.is_there() {
             section.refuse("sim", None, "Only `sim` has these settings.", "Take this table out.");
         }
     }
-    Some(VenueSettings { name, kind, symbols, exclusive_account, connection: Connection::default(), sim })
+    Some(VenueSettings { name, kind, symbols, exclusive_account, connection, sim })
+}
+
+/// Where the file says the venue is reached.
+fn connection(section: &Section<'_>, names: &mut Names, name: Option<&str>) -> Connection {
+    let words = [Environment::Mainnet, Environment::Testnet, Environment::Demo].map(|world| (world.word(), world));
+    let environment = section.choice("environment", &words).unwrap_or_default();
+    let mut address = |key, purpose| {
+        let text = section.text(key)?;
+        match checked(&text, purpose) {
+            Ok(address) => Some(address),
+            Err(bad) => {
+                let shown = format!("\"{text}\"");
+                section.refuse(key, Some(shown.as_str()).filter(|_| !bad.is_private), bad.problem, bad.allowed);
+                names.spoilt.extend(name.map(str::to_owned));
+                None
+            }
+        }
+    };
+    Connection {
+        environment,
+        rest_url: address("rest_url", Purpose::Rest),
+        ws_public_url: address("ws_public_url", Purpose::Stream),
+        ws_private_url: address("ws_private_url", Purpose::Stream),
+    }
+}
+
+/// Addresses of the environment go before those of the file.
+pub(super) fn take_addresses(
+    venues: &mut [VenueSettings],
+    env: &Env,
+    (refusals, spoilt): (&mut Vec<Refusal>, &mut BTreeSet<String>),
+    origins: &mut BTreeMap<String, String>,
+) {
+    let mut bad_names = Vec::new();
+    for venue in venues.iter_mut().filter(|venue| venue.kind != VenueKind::Sim) {
+        for (rest, key, purpose) in [
+            ("REST_URL", "rest_url", Purpose::Rest),
+            ("WS_PUBLIC_URL", "ws_public_url", Purpose::Stream),
+            ("WS_PRIVATE_URL", "ws_private_url", Purpose::Stream),
+        ] {
+            let Some((name, text)) = env.address(venue.kind, rest) else {
+                continue;
+            };
+            match checked(text, purpose) {
+                Ok(address) => {
+                    let connection = &mut venue.connection;
+                    let place = match key {
+                        "rest_url" => &mut connection.rest_url,
+                        "ws_public_url" => &mut connection.ws_public_url,
+                        _ => &mut connection.ws_private_url,
+                    };
+                    *place = Some(address);
+                    origins.insert(format!("venue[{}].{key}", venue.name), name);
+                }
+                Err(bad) => {
+                    spoilt.insert(venue.name.clone());
+                    // One variable speaks for every venue of its kind, and is refused once.
+                    if bad_names.contains(&name) {
+                        continue;
+                    }
+                    let mut refusal = Refusal::of_variable(&name, text, bad.problem, bad.allowed);
+                    refusal.value = refusal.value.filter(|_| !bad.is_private);
+                    refusals.push(refusal);
+                    bad_names.push(name);
+                }
+            }
+        }
+    }
+}
+
+/// What the venue itself says of its settings: symbols it cannot have, addresses that do not fit each other. `source` is
+/// where the settings come from. Venues in `spoilt` had an address refused already.
+pub(super) fn not_openable(
+    venues: &[VenueSettings],
+    mode: Mode,
+    source: &str,
+    spoilt: &BTreeSet<String>,
+) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for venue in
+        venues.iter().filter(|venue| venue.kind != VenueKind::Sim && is_built(venue.kind) && !venue.symbols.is_empty())
+    {
+        // With a key the account's stream counts too. Which key it is does not matter here.
+        let nobody = || Secret::new("none".to_owned());
+        let key = (mode == Mode::Live).then(|| ApiKey { key: nobody(), secret: nobody() });
+        let opened = venues::open(&Opening { venue: VenueId(0), settings: venue, key, also: &[] });
+        for why in opened.err().unwrap_or_default() {
+            let why = why.strip_prefix(&format!("venue `{}`: ", venue.name)).unwrap_or(&why);
+            if spoilt.contains(&venue.name) && why.contains("_url") {
+                continue;
+            }
+            refusals.push(Refusal {
+                source: source.to_owned(),
+                line: 0,
+                key: format!("venue[{}]", venue.name),
+                value: None,
+                problem: format!("{}.", why.trim_end_matches('.')),
+                allowed: String::new(),
+            });
+        }
+    }
+    refusals
 }
 
 fn refuse_invented(mode: Mode) -> Option<(&'static str, &'static str)> {
-    (mode == Mode::Live).then_some((
-        "LIVE needs a real exchange, and this market is invented.",
-        "Real exchanges are not built yet; use MODE=PAPER.",
-    ))
+    (mode == Mode::Live)
+        .then_some(("LIVE needs a real exchange, and this market is invented.", "Use `bybit`, or MODE=PAPER."))
 }
 
 fn sim(section: &Section<'_>) -> SimSettings {
@@ -127,9 +244,10 @@ pub(super) fn of_environment(env: &Env, mode: Mode, refusals: &mut Vec<Refusal>)
     let kind = match env.get("VENUE") {
         None => VenueKind::Sim,
         Some(word) => match VenueKind::ALL.iter().find(|kind| kind.word() == word) {
-            Some(VenueKind::Sim) => VenueKind::Sim,
             Some(kind) => {
-                refusals.push(Refusal::of_variable("VENUE", word, "This exchange is not built yet.", KINDS_NOW));
+                if !is_built(*kind) {
+                    refusals.push(Refusal::of_variable("VENUE", word, NOT_BUILT, KINDS_NOW));
+                }
                 *kind
             }
             None => {

@@ -263,11 +263,13 @@ impl Lane {
             Breach::Latched(_)
             | Breach::Paused
             | Breach::SymbolPaused(_)
+            | Breach::StaleMarket { .. }
             | Breach::NotNow(_)
             | Breach::NotTradable
             | Breach::NoMarket
             | Breach::CollarAway { .. }
             | Breach::PositionNotional { .. }
+            | Breach::Uncovered { .. }
             | Breach::OpenOrders { .. }
             | Breach::VenueOrders { .. } => {
                 self.backoff.refused(at, LANE_WAIT_MAX);

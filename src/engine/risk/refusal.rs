@@ -78,6 +78,12 @@ pub enum Breach {
     /// The symbol is paused.
     #[error("the symbol is paused ({0})")]
     SymbolPaused(String),
+    /// Prices too old to quote by.
+    #[error("the market is stale: no price came for over {after_s} s")]
+    StaleMarket {
+        /// The venue's patience, in seconds.
+        after_s: u64,
+    },
     /// Something outside the gate stands in the way.
     #[error("no new orders now: {0}")]
     NotNow(String),
@@ -183,6 +189,16 @@ pub enum Breach {
         value: u32,
         /// The cap.
         allowed: u32,
+    },
+    /// `uncovered_max_notional`.
+    #[error(
+        "orders worth {value} would rest where no dead man's switch is armed, above uncovered_max_notional = {allowed}"
+    )]
+    Uncovered {
+        /// With this one.
+        value: Decimal,
+        /// The limit.
+        allowed: Decimal,
     },
     /// `max_orders_per_second`.
     #[error("{allowed} orders went out within the last second already, max_orders_per_second = {allowed}")]

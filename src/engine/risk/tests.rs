@@ -20,6 +20,7 @@ fn limits() -> RiskLimits {
         max_open_orders: 60,
         max_orders_per_second: 5,
         max_daily_loss: decimal("50"),
+        uncovered_max_notional: None,
     }
 }
 
@@ -34,6 +35,7 @@ struct Desk {
     market: Market,
     exposure: Exposure,
     position: Decimal,
+    is_covered: bool,
     at: Stamp,
 }
 
@@ -48,16 +50,19 @@ impl Desk {
             market,
             exposure: Exposure::default(),
             position: Decimal::ZERO,
+            is_covered: false,
             at: Stamp::default(),
         }
     }
 
     fn check(&mut self, terms: OrderTerms) -> Result<Checked, RiskRefusal> {
+        let is_covered = self.is_covered;
         let view = GateView {
             catalogue: &self.catalogue,
             market: &self.market,
             exposure: &self.exposure,
             position: self.position,
+            is_covered: &|_| is_covered,
         };
         self.gate.check(self.at, terms, &view)
     }
@@ -592,4 +597,28 @@ fn none_of_a_hundred_thousand_random_orders_passes_a_breached_limit() {
     ] {
         assert!(verdicts.get(word).copied().unwrap_or(0) > 100, "{word}: {verdicts:?}");
     }
+}
+
+#[test]
+fn orders_without_a_switch_are_limited_by_their_sum_and_covered_ones_are_not() {
+    let mut desk = Desk::new(RiskLimits { uncovered_max_notional: Some(decimal("25")), ..limits() });
+    let order = buy("100", "0.1");
+    for _ in 0..2 {
+        desk.check(order).unwrap();
+        desk.exposure.add(VenueId(0), &order, order.qty);
+    }
+    let refused = desk.check(order).unwrap_err();
+    assert_eq!(refused.breach, Breach::Uncovered { value: decimal("30"), allowed: decimal("25") });
+    desk.is_covered = true;
+    assert!(desk.check(order).is_ok());
+}
+
+#[test]
+fn an_old_market_refuses_by_its_own_word_until_it_is_fresh() {
+    let mut desk = Desk::new(limits());
+    desk.gate.stale(BTC, Duration::from_secs(10));
+    assert_eq!(desk.check(buy("100", "0.1")).unwrap_err().breach, Breach::StaleMarket { after_s: 10 });
+    assert!(desk.gate.shut_for(BTC).is_some());
+    desk.gate.fresh(BTC);
+    assert!(desk.check(buy("100", "0.1")).is_ok());
 }

@@ -196,6 +196,22 @@ impl Bench {
         Bench::around(Desk::new(catalogue(), identity(), Lsn(0), 0), state, stamp(STARTED_MS))
     }
 
+    /// With a main venue that is a little different.
+    pub(super) fn with_main(change: impl FnOnce(&mut VenueTraits)) -> Bench {
+        let state = State::empty("a1b2", "host", "PAPER");
+        let usual = catalogue();
+        let mut changed = Catalogue::default();
+        let mut main = usual.venue(MAIN).traits.clone();
+        change(&mut main);
+        for (name, traits) in [("main", main), ("plain", usual.venue(PLAIN).traits.clone())] {
+            changed.add_venue(name, traits);
+        }
+        for instrument in usual.instruments() {
+            changed.learn(instrument.venue, instrument.rules.clone());
+        }
+        Bench::around(Desk::new(changed, identity(), Lsn(0), 0), state, stamp(STARTED_MS))
+    }
+
     fn around(desk: Desk, state: State, at: Stamp) -> Bench {
         Bench { desk, at, wire: Vec::new(), state, said: Vec::new(), notes: Vec::new() }
     }

@@ -1,8 +1,11 @@
 //! Cancels: alone and in batches, answered well, badly, in part and not at all.
 
+use std::time::Duration;
+
 use super::bench::*;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::order::{Outcome, StateName, VenueStatus};
+use crate::domain::rates::{Billing, Bucket, CallClass, Charge};
 use crate::domain::request::{Answered, Call, Facts, RefusalKind, Request};
 use crate::orders::desk::Note;
 
@@ -310,4 +313,26 @@ fn orders_that_a_stop_cancels_are_closed_with_its_reason() {
     bench.reply("cancel", Answered::Done(Facts::CancelTaken { filled: Some(lots(0)) }));
     assert_eq!(bench.desk.orders.get(id).unwrap().reason, "graceful_shutdown");
     assert_eq!(bench.state.orders.recently_closed[0].reason, "graceful_shutdown");
+}
+
+#[test]
+fn single_cancels_go_between_batches_where_the_venue_bills_them_apart() {
+    let charge = |class, bucket| Charge { class, kind: None, bucket, per_request: 0, per_order: 1 };
+    let bucket = || Bucket { name: String::new(), limit: 10, per: Duration::from_secs(1) };
+    let charges = vec![charge(CallClass::CancelOne, 0), charge(CallClass::CancelBatch, 1)];
+    let billing = Billing { buckets: vec![bucket(), bucket()], charges };
+    let mut bench = Bench::with_main(|traits| traits.billing = billing);
+    let ids: Vec<_> = (0..45).map(|_| bench.resting(MAIN)).collect();
+    bench.with(|desk, at, out| {
+        for id in &ids {
+            desk.cancel(at, *id, 0, out);
+        }
+        desk.work(at, out);
+    });
+    let sizes: Vec<_> = bench.wire.iter().map(|request| ids_of(request).len()).collect();
+    let round = [&[10][..], &[1; 10]].concat();
+    assert_eq!(sizes, [round.clone(), round, vec![5]].concat());
+    let mut asked: Vec<_> = bench.wire.iter().flat_map(ids_of).collect();
+    asked.sort();
+    assert_eq!(asked, ids, "each once");
 }

@@ -3,7 +3,7 @@
 use super::bench::*;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::order::{OrderRow, Outcome, StateName};
-use crate::domain::request::{Answered, Facts, Page, RefusalKind};
+use crate::domain::request::{Answered, Call, Facts, Page, RefusalKind, Scope};
 use crate::domain::time::Boot;
 use crate::orders::proof::{Grade, Missing, Proof};
 use crate::orders::sweep::{Before, Progress, Sweep};
@@ -359,4 +359,55 @@ fn the_orders_of_another_venue_are_none_of_its_business() {
     broom.run(10);
     assert!(broom.proof().is_some());
     assert_eq!(broom.bench.state_of(other), StateName::Open);
+}
+
+/// A bench whose main venue cancels everything at once, in two scopes, with this many resting orders.
+fn of_our_own(n: usize) -> (Bench, Vec<ClientOrderId>) {
+    let scopes = ["spot", "linear:USDT"].map(|scope| Scope(scope.to_owned())).to_vec();
+    let mut bench = Bench::with_main(|traits| traits.cancel_all_scopes = scopes);
+    let ids = (0..n).map(|_| bench.resting(MAIN)).collect();
+    bench.pass(60_000);
+    (bench, ids)
+}
+
+#[test]
+fn where_the_account_is_ours_alone_one_cancel_all_a_scope_comes_first() {
+    let (bench, ids) = of_our_own(5);
+    let mut broom = Broom::new(bench, Before::ThisProcess);
+    broom.run(900);
+    assert_eq!(broom.bench.waiting(), ["cancel_all", "cancel_all"]);
+    for id in &ids[..4] {
+        broom.bench.push(MAIN, ended(*id, Outcome::Canceled, 0));
+    }
+    broom.bench.reply("cancel_all", taken());
+    broom.bench.reply("cancel_all", taken());
+    broom.run(200);
+    let request = broom.bench.reply("cancel", taken());
+    assert!(matches!(request.call, Call::Cancel(key) if key.client_id == ids[4]), "the one it left over");
+    broom.bench.push(MAIN, ended(ids[4], Outcome::Canceled, 0));
+    broom.run(10);
+    assert!(broom.proof().is_some());
+}
+
+#[test]
+fn a_cancel_all_that_comes_to_nothing_holds_no_order_up() {
+    for answer in [lost(), refused(RefusalKind::Other), later(9_000), Answered::NotSent("no way".into())] {
+        let (bench, ids) = of_our_own(5);
+        let mut broom = Broom::new(bench, Before::ThisProcess);
+        broom.run(3);
+        broom.bench.reply("cancel_all", answer);
+        broom.run(1);
+        let request = broom.bench.next("cancel_batch").expect("at once");
+        assert!(matches!(request.call, Call::CancelBatch(keys) if keys.len() == ids.len()));
+    }
+}
+
+#[test]
+fn an_order_that_may_not_have_arrived_does_not_wait_for_a_cancel_all() {
+    let (mut bench, _) = of_our_own(2);
+    let on_its_way = bench.sent(MAIN);
+    let mut broom = Broom::new(bench, Before::ThisProcess);
+    broom.run(3);
+    let request = broom.bench.next("cancel").expect("at once");
+    assert!(matches!(request.call, Call::Cancel(key) if key.client_id == on_its_way));
 }

@@ -19,14 +19,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 pub use self::words::{answered, ask, pushed, quote};
 use super::channels::{EventSender, PAPER_ASKS_MAX, QuoteBoard};
 use super::clock::Clock;
+use super::live::FeedEnd;
+use super::model_clock::ModelClock;
 use super::workers::{Severed, Transport};
 use crate::domain::event::{Event, LinkState, Stream};
 use crate::domain::ids::{Symbol, VenueId};
-use crate::domain::instrument::VenueTraits;
+use crate::domain::instrument::{InstrumentRules, VenueTraits};
+use crate::domain::money::Decimal;
 use crate::domain::request::{Answered, Request};
 use crate::domain::settings::{SimSettings, VenueSettings};
-use crate::domain::time::Boot;
-use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Micros, Reply, Setup, Ticket};
+use crate::exchange::{AccountId, Ask, BadLedger, Emit, Exchange, Listing, Micros, Reply, Setup, Ticket};
 
 /// The one account of a paper venue.
 const ACCOUNT: AccountId = AccountId(0);
@@ -46,7 +48,41 @@ pub struct PaperVenue {
     asks: Sender<Asked>,
     thread: JoinHandle<()>,
     request_timeout: Duration,
-    clock: VenueClock,
+    clock: ModelClock,
+}
+
+/// Where a paper exchange has its market from.
+pub enum Source {
+    /// It invents one.
+    Invented {
+        /// Symbols beside the configured ones: orders were left there.
+        also: Vec<Symbol>,
+    },
+    /// A real venue's live prices.
+    Fed {
+        /// The venue's rules.
+        rules: Vec<InstrumentRules>,
+        /// Where the prices come.
+        end: FeedEnd,
+    },
+}
+
+impl Source {
+    fn setup(self, settings: &VenueSettings) -> (Setup, Option<FeedEnd>) {
+        match self {
+            Source::Invented { also } => {
+                let symbols: Vec<_> = settings.symbols.iter().cloned().chain(also).collect();
+                (Setup::from_settings(&settings.sim, &symbols), None)
+            }
+            Source::Fed { rules, end } => {
+                // No price is known before the first one comes, and nothing trades before it.
+                let listings = rules.into_iter().map(|rules| Listing { rules, start_price: Decimal::ZERO }).collect();
+                let mut setup = Setup { listings, fed: true, ..Setup::from_settings(&settings.sim, &[]) };
+                setup.open_account(ACCOUNT);
+                (setup, Some(end))
+            }
+        }
+    }
 }
 
 /// Why a paper exchange cannot open.
@@ -98,17 +134,15 @@ impl PaperVenue {
         folder: &Path,
         venue: VenueId,
         settings: &VenueSettings,
-        also: &[Symbol],
+        source: Source,
         events: EventSender,
         quotes: QuoteBoard,
     ) -> Result<PaperVenue, CannotOpen> {
         let place = folder.join(format!("{}.jsonl", settings.name));
-        let mut symbols = settings.symbols.clone();
-        symbols.extend(also.iter().filter(|symbol| !settings.symbols.contains(symbol)).cloned());
-        let setup = Setup::from_settings(&settings.sim, &symbols);
+        let (setup, feed) = source.setup(settings);
         let (exchange, ledger) = open_ledger(&place, setup)?;
         let (asks, asked) = bounded(PAPER_ASKS_MAX);
-        let clock = VenueClock::start();
+        let clock = ModelClock::start();
         let runner = Runner {
             venue,
             clock,
@@ -121,6 +155,7 @@ impl PaperVenue {
             is_silent: false,
             events,
             quotes,
+            feed,
         };
         let thread = std::thread::Builder::new()
             .name(format!("{}.paper", settings.name))
@@ -211,7 +246,7 @@ impl Ledger {
 
 struct Runner {
     venue: VenueId,
-    clock: VenueClock,
+    clock: ModelClock,
     exchange: Exchange,
     ledger: Ledger,
     asked: BTreeMap<Ticket, Sender<Reply>>,
@@ -221,6 +256,8 @@ struct Runner {
     is_silent: bool,
     events: EventSender,
     quotes: QuoteBoard,
+    /// The live market, where there is one; the venue's own thread tells whether it is up.
+    feed: Option<FeedEnd>,
 }
 
 impl Runner {
@@ -228,11 +265,13 @@ impl Runner {
         let mut emitted = Vec::new();
         self.exchange.catch_up(self.clock.now(), &mut emitted);
         self.deliver(emitted);
-        for stream in [Stream::Public, Stream::Private] {
+        // A fed market is up when its feed is, and the threads that feed it tell.
+        let own = if self.feed.is_some() { &[Stream::Private][..] } else { &[Stream::Public, Stream::Private] };
+        for stream in own.iter().copied() {
             self.events.send(Event::Link(self.venue, stream, LinkState::Up));
         }
         loop {
-            match asked.recv_timeout(self.wait()) {
+            match self.next_ask(asked) {
                 Ok(first) => {
                     self.submit(first);
                     while let Ok(next) = asked.try_recv() {
@@ -242,9 +281,29 @@ impl Runner {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.take_feed();
             let mut emitted = Vec::new();
             self.exchange.advance(self.clock.now(), &mut emitted);
             self.deliver(emitted);
+        }
+    }
+
+    /// The next ask, or nothing when something else is due.
+    fn next_ask(&self, asked: &Receiver<Asked>) -> Result<Asked, RecvTimeoutError> {
+        let Some(feed) = &self.feed else { return asked.recv_timeout(self.wait()) };
+        select! {
+            recv(asked) -> ask => ask.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(feed.woken()) -> _ => Err(RecvTimeoutError::Timeout),
+            default(self.wait()) => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    fn take_feed(&mut self) {
+        let Some(feed) = &self.feed else { return };
+        for quote in feed.take() {
+            if let (Some(bid), Some(ask)) = (quote.bid, quote.ask) {
+                self.exchange.feed(self.clock.now(), &quote.symbol, bid, ask);
+            }
         }
     }
 
@@ -322,30 +381,11 @@ impl Runner {
     }
 }
 
-/// The exchange's clock: the wall clock when it opened, carried on by the boot clock. A wall clock that is set back
-/// must not make a venue stand still.
-#[derive(Clone, Copy, Debug)]
-struct VenueClock {
-    wall_at_open: Micros,
-    boot_at_open: Boot,
-}
-
-impl VenueClock {
-    fn start() -> VenueClock {
-        VenueClock { wall_at_open: Micros::from(Clock.wall()), boot_at_open: Clock.boot() }
-    }
-
-    fn now(self) -> Micros {
-        let elapsed = Clock.boot().since(self.boot_at_open);
-        self.wall_at_open.plus(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
-    }
-}
-
 struct PaperTransport {
     asks: Sender<Asked>,
     request_timeout: Duration,
     severed: Severed,
-    clock: VenueClock,
+    clock: ModelClock,
 }
 
 impl Transport for PaperTransport {

@@ -162,6 +162,7 @@ pub(crate) fn report(complete: bool, started_at: Wall) -> Report {
         venues: Vec::new(),
         proof: ProofReport::default(),
         dead_man_switch: "none".into(),
+        external_entries: 0,
         pending_jobs: Vec::new(),
         tasks: TaskReport::default(),
         positions: Vec::new(),

@@ -12,6 +12,7 @@ use super::files::{amount, text};
 /// An order as the exchange had it.
 #[derive(Clone, Debug)]
 pub(crate) struct VenueOrder {
+    pub(crate) account: u64,
     pub(crate) symbol: String,
     pub(crate) qty: Exact,
     pub(crate) filled: Exact,
@@ -32,6 +33,7 @@ impl VenueOrder {
 /// One order's side of a trade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VenueFill {
+    pub(crate) account: u64,
     pub(crate) client_id: String,
     pub(crate) symbol: String,
     pub(crate) is_buy: bool,
@@ -118,6 +120,7 @@ impl Ledger {
             }
             "accepted" => {
                 let order = VenueOrder {
+                    account: entry["account"].as_u64().ok_or("it has no account")?,
                     symbol: text(entry, "symbol")?,
                     qty: amount(entry, "qty")?,
                     filled: amount(entry, "filled")?,
@@ -152,6 +155,7 @@ impl Ledger {
 
     fn fill(&mut self, entry: &Value, client_id: String, at_ms: i64) -> Result<(), String> {
         let fill = VenueFill {
+            account: entry["account"].as_u64().ok_or("it has no account")?,
             symbol: text(entry, "symbol")?,
             is_buy: text(entry, "side")? == "BUY",
             price: amount(entry, "price")?,
