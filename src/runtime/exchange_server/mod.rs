@@ -136,8 +136,10 @@ pub fn serve(plan: Plan, tell: &mut dyn FnMut(News) -> io::Result<()>) -> Result
     let (remark, remarks) = bounded(REMARKS_MAX);
     let engine = start_engine(Engine::new(gateway, ledger, last_ticket, remark), inbox)?;
     let (stop, stopped) = bounded(1);
-    // Full: it has been told to stop already.
-    let _watch = signals.watch(move |_| drop(stop.try_send(())))?;
+    let _watch = signals.watch(move |_| {
+        // Full: it has been told to stop already.
+        let _ = stop.try_send(());
+    })?;
     let doors = open_doors(plan.listen, plan.admin, &inbound)?;
     let addresses = Addresses { listen: doors[0].local_addr(), admin: doors[1].local_addr() };
     let mut outcome = tell(News::Ready(addresses)).map_err(CannotServe::from);
