@@ -426,6 +426,9 @@ mod tests {
         }
     }
 
+    /// What is set, by the ends of the names, and what is refused: variable and words.
+    type MistakeCase<'c> = (&'c [(&'c str, String)], &'c [(&'c str, &'c str)]);
+
     #[test]
     fn each_mistake_is_refused_by_the_name_of_its_variable_and_without_its_value() {
         let files = Files::new();
@@ -439,7 +442,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         let folder = files.0.path().to_owned();
         let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
-        let cases: &[(&[(&str, String)], &[(&str, &str)])] = &[
+        let cases: &[MistakeCase<'_>] = &[
             (&[], &[("BYBIT_API_KEY", "LASTORDERS_MAIN_API_KEY"), ("BYBIT_API_SECRET", "BYBIT_API_SECRET_FILE")]),
             (&[("API_KEY", CANARY_KEY.into())], &[("BYBIT_API_SECRET", "LIVE needs it for venue `main`")]),
             (

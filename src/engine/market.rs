@@ -309,4 +309,45 @@ mod tests {
         market.forget(instrument.venue);
         assert_eq!((market.bid(BTC), market.mark(BTC)), (None, Some(decimal("100.5"))));
     }
+
+    fn perp() -> Instrument {
+        let rules = crate::domain::instrument::InstrumentRules {
+            kind: InstrumentKind::Linear,
+            ..super::super::testing::rules("BTC-USDT-PERP")
+        };
+        Instrument::new(BTC, VenueId(0), rules).unwrap()
+    }
+
+    fn news(depth: Option<Depth>, mark: Option<&str>, rate: Option<&str>) -> MarketNews {
+        let ticker = Ticker { mark: mark.map(decimal), funding_rate: rate.map(decimal), next_funding: None };
+        MarketNews { venue: VenueId(0), symbol: Symbol::new("BTC-USDT-PERP"), depth, last: None, ticker: Some(ticker) }
+    }
+
+    #[test]
+    fn the_venues_mark_price_values_a_contract_and_no_coin() {
+        let (contract, coin) = (perp(), catalogue().instrument(BTC).clone());
+        for (instrument, valued) in [(&contract, "97"), (&coin, "100.5")] {
+            let mut market = Market::default();
+            market.take(Boot::ZERO, instrument, &quote("100", "101")).unwrap();
+            market.take_news(Boot::ZERO, instrument, &news(None, Some("97"), Some("0.0001")));
+            market.take_news(Boot::ZERO, instrument, &news(None, Some("0"), None));
+            assert_eq!(market.mark(BTC), Some(decimal(valued)), "{}", instrument.symbol());
+            assert_eq!(market.funding_rate(BTC), Some(decimal("0.0001")), "what is not told stays");
+        }
+    }
+
+    #[test]
+    fn levels_are_a_sign_of_life_and_go_with_the_prices() {
+        let (instrument, mut market) = (perp(), Market::default());
+        let depth = Depth { bids: vec![(decimal("100"), decimal("3"))], asks: Vec::new() };
+        market.take(Boot::from_nanos(1), &instrument, &quote("100", "101")).unwrap();
+        market.take_news(Boot::from_nanos(9), &instrument, &news(Some(depth.clone()), None, None));
+        assert_eq!(market.age(Boot::from_nanos(9), BTC), Some(Duration::ZERO));
+        assert_eq!(market.depth(BTC), Some(&depth));
+        market.hide(BTC);
+        assert_eq!((market.spread(BTC), market.depth(BTC)), (None, None));
+        market.take_news(Boot::from_nanos(20), &instrument, &news(Some(depth), None, None));
+        assert_eq!(market.age(Boot::from_nanos(20), BTC), Some(Duration::from_nanos(11)), "levels alone are no price");
+        assert_eq!(market.take(Boot::from_nanos(21), &instrument, &quote("100", "101")), Ok(true), "told anew");
+    }
 }

@@ -1,4 +1,4 @@
-//! Waiting on sockets: deadlines, a way to wake a waiting thread, and TCP reads and writes that never block on their own.
+//! Waiting on sockets: a way to wake a waiting thread, and TCP reads and writes that never block on their own.
 //!
 //! Always holds: sockets here are non-blocking and every wait is a poll with an end; an interrupted call is tried again;
 //! a wake is never lost (what it announces is looked at after `Wake::clear`).
@@ -9,37 +9,10 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::time::{ClockId, clock_gettime};
 
-/// A moment to be done by, on the clock that counts suspend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Deadline {
-    /// Since boot.
-    at: Duration,
-}
-
-impl Deadline {
-    pub(super) fn within(wait: Duration) -> Deadline {
-        Deadline { at: since_boot().saturating_add(wait) }
-    }
-
-    pub(super) fn left(self) -> Duration {
-        self.at.saturating_sub(since_boot())
-    }
-
-    pub(super) fn is_over(self) -> bool {
-        self.left().is_zero()
-    }
-}
-
-fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    // The boot clock starts at 0 and its nanoseconds lie below a second, so neither is ever negative.
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
+use super::deadline::Deadline;
 
 /// Wakes a thread that waits on a socket. Its owner clears it and *then* looks at what may have changed.
 #[derive(Debug)]
@@ -105,7 +78,7 @@ pub(super) fn wait(socket: &impl AsFd, what: For, wake: Option<&Wake>, until: De
     };
     let mut waits = vec![PollFd::new(socket, flags)];
     waits.extend(wake.map(|wake| PollFd::new(&wake.reader, PollFlags::IN)));
-    let left = until.left();
+    let left = until.left().unwrap_or_default();
     let timeout =
         Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) };
     if poll(&mut waits, Some(&timeout)).is_err() {

@@ -13,7 +13,7 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,11 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
 
+use super::address::Address;
+use super::deadline::Deadline;
+use super::resolver::Resolver;
+use super::roots::Roots;
+use handshake::Reached;
 use wire::Wire;
 
 /// Longest piece of a peer's own words in an error or a reason.
@@ -101,8 +106,13 @@ pub enum WsError {
     #[error("WebSocket to {0}: plain text goes to loopback addresses only: use wss://")]
     PlainText(SocketAddr),
     /// Nothing to connect to.
-    #[error("WebSocket to {0}: no address is known for this name: check its spelling and this machine's DNS")]
-    NoAddress(String),
+    #[error("WebSocket to {host}: {why}")]
+    NoAddress {
+        /// The name.
+        host: String,
+        /// Why it has no address, and what to do.
+        why: String,
+    },
     /// What was asked for cannot be written as a request.
     #[error("WebSocket to {host}: {what}: check the address in the configuration")]
     BadTarget {
@@ -276,9 +286,43 @@ impl fmt::Debug for WsSession {
 }
 
 impl WsSession {
+    /// Opens a session at a venue's address: the name must be known by the deadline that the whole opening has, and the
+    /// resolver learns which of its addresses led there.
+    pub fn dial(
+        address: &Address,
+        resolver: &Resolver,
+        roots: &Roots,
+        settings: &Settings,
+        cutter: &Cutter,
+    ) -> Result<WsSession, WsError> {
+        let by = Deadline::after(settings.handshake_timeout);
+        let found = resolver.wait_for(address, settings.handshake_timeout);
+        let target = Target {
+            host: address.host().to_owned(),
+            authority: address.authority(),
+            path_and_query: address.path_and_query().to_owned(),
+            addresses: found.map_err(|why| WsError::NoAddress { host: address.host().to_owned(), why })?,
+            tls: address.scheme().is_tls().then(|| Arc::clone(roots.tls())),
+        };
+        WsSession::open_by(&target, settings, cutter, by, &|ip, reached| match reached {
+            Reached::Yes => resolver.worked(address, ip),
+            Reached::No => resolver.failed(address, ip),
+        })
+    }
+
     /// Connects, secures and upgrades, all by one deadline.
     pub fn open(target: &Target, settings: &Settings, cutter: &Cutter) -> Result<WsSession, WsError> {
-        let opened = handshake::open(target, settings, cutter)?;
+        WsSession::open_by(target, settings, cutter, Deadline::after(settings.handshake_timeout), &|_, _| {})
+    }
+
+    fn open_by(
+        target: &Target,
+        settings: &Settings,
+        cutter: &Cutter,
+        by: Deadline,
+        tried: &dyn Fn(IpAddr, Reached),
+    ) -> Result<WsSession, WsError> {
+        let opened = handshake::open(target, settings, cutter, by, tried)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(32 << 10)
             .write_buffer_size(0)

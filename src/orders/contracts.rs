@@ -109,7 +109,10 @@ impl Desk {
         let theirs = row.map_or(Decimal::ZERO, |row| row.qty);
         let Some(drift) = theirs.checked_sub(ours.qty).filter(|drift| !drift.is_zero()) else { return };
         let symbol = self.catalogue.instrument(instrument).symbol().clone();
-        let entry = row.and_then(|row| row.entry).or(ours.average_price()).or(self.mark(instrument));
+        let average = row.and_then(|row| row.entry).or(ours.average_price()).or(self.mark(instrument));
+        // What our fills paid is a part of the venue's average: the rest cost the rest.
+        let rest = average.and_then(|price| price.checked_mul(theirs)?.checked_sub(ours.cost)?.checked_div(drift));
+        let entry = rest.filter(|price| price.is_positive()).or(average);
         let name = &self.catalogue.venue(venue).name;
         out.push(Action::Say(
             Level::Warn,

@@ -11,12 +11,12 @@ use super::disk::MemoryDisk;
 use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Closing, Event, LinkState, SignalName, Stream};
-use crate::domain::ids::VenueId;
+use crate::domain::ids::{Symbol, VenueId};
 use crate::domain::instrument::{Catalogue, VenueTraits};
 use crate::domain::money::Decimal;
 use crate::domain::order::Lsn;
 use crate::domain::report::Report;
-use crate::domain::request::{Access, Answer, Answered, Facts, Request};
+use crate::domain::request::{Access, Answer, Answered, Facts, PositionRow, Request};
 use crate::domain::settings::{Settings, VenueSettings};
 use crate::domain::snapshot::State;
 use crate::domain::stop::StopCause;
@@ -58,6 +58,8 @@ pub struct SimVenue {
     pub access: Access,
     /// Coins that came in or went out by hand: added to what it answers of balances.
     pub moved_by_hand: BTreeMap<String, Decimal>,
+    /// Contracts that came or went by hand: added to what it answers of positions.
+    pub positions_by_hand: BTreeMap<Symbol, Decimal>,
     /// Why a stream delivers nothing, by stream.
     streams: BTreeMap<Stream, Feed>,
     workers: [Option<InFlight>; 4],
@@ -492,6 +494,7 @@ impl SimVenue {
             traits: traits_of(&settings.sim),
             access: Access::default(),
             moved_by_hand: BTreeMap::new(),
+            positions_by_hand: BTreeMap::new(),
             streams: BTreeMap::new(),
             workers: [const { None }; 4],
             request_timeout_us: i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX / 4),
@@ -535,6 +538,17 @@ impl SimVenue {
                     *amount = amount.checked_add(*moved).unwrap_or(*amount);
                 }
                 Answered::Done(Facts::Balances(balances))
+            }
+            Answered::Done(Facts::Positions(mut rows)) => {
+                for (symbol, moved) in &self.positions_by_hand {
+                    if !rows.iter().any(|row| row.symbol == *symbol) {
+                        rows.push(PositionRow { symbol: symbol.clone(), qty: Decimal::ZERO, entry: None });
+                    }
+                    for row in rows.iter_mut().filter(|row| row.symbol == *symbol) {
+                        row.qty = row.qty.checked_add(*moved).unwrap_or(row.qty);
+                    }
+                }
+                Answered::Done(Facts::Positions(rows))
             }
             said => said,
         }

@@ -202,6 +202,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::domain::secret::Secret;
+    use crate::domain::settings::{Connection, SimSettings, VenueKind};
 
     struct Place {
         home: tempfile::TempDir,
@@ -308,6 +310,31 @@ mod tests {
         let next = take_one(&state, LOCK_FILE, "x").unwrap();
         assert!(take_one(&state, LOCK_FILE, "x").is_err());
         drop((held, next));
+    }
+
+    #[test]
+    fn an_account_has_one_lock_whatever_it_is_called_and_wherever_it_is_reached() {
+        let venue = |name: &str, kind, rest_url: Option<&str>| VenueSettings {
+            name: name.into(),
+            kind,
+            symbols: Vec::new(),
+            exclusive_account: false,
+            connection: Connection { rest_url: rest_url.map(str::to_owned), ..Connection::default() },
+            sim: SimSettings::default(),
+        };
+        let key = |text: &str| ApiKey { key: Secret::new(text.into()), secret: Secret::new("canary".into()) };
+        let venues = [
+            venue("a", VenueKind::Bybit, None),
+            venue("b", VenueKind::Bybit, Some("https://api.bybit.nl")),
+            venue("c", VenueKind::Kraken, None),
+            venue("d", VenueKind::Sim, None),
+        ];
+        let keys = ["a", "b", "c"].map(|name| (name.to_owned(), key("canary")));
+        let locks = account_locks(&venues, &BTreeMap::from(keys));
+        assert_eq!(locks.iter().map(|lock| lock.account.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(locks[0].lock_name, locks[1].lock_name);
+        assert_ne!(locks[0].lock_name, locks[2].lock_name);
+        assert!(!format!("{locks:?}").contains("canary"));
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod agreement;
 mod attacks;
 mod bomb;
 mod harness;
+mod live_books;
+mod live_links;
 mod oracle;
 mod process;
 
@@ -13,5 +15,6 @@ mod stop_races;
 mod storm;
 mod trade;
 mod venue;
+mod venue_samples;
 mod venue_streams;
 mod worlds;

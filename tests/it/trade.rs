@@ -12,9 +12,8 @@ use lastorders::sim::settings::quiet;
 use lastorders::sim::world::World;
 
 use crate::worlds::{
-    MINUTE, SECOND, assert_books, assert_clean_stop, assert_no_create_twice, btc, crowd, decimal, foreign_order,
-    ladder_of, now, open, resting, resting_ten_lots, said, state_on_disk, trade_until_resting, world_at_rest,
-    world_with,
+    MINUTE, SECOND, assert_books, assert_clean_stop, assert_no_create_twice, btc, crowd, decimal, ladder_of, now, open,
+    resting, resting_ten_lots, said, state_on_disk, trade_until_resting, world_at_rest, world_with,
 };
 
 fn answer(world: &World, id: CommandId) -> Option<&CommandAnswer> {
@@ -214,18 +213,16 @@ fn a_difference_between_the_books_pulls_quotes_until_two_comparisons_agree() {
     settings.strategies.push(elsewhere);
     let mut world = world_at_rest(settings, 8);
     world.run_for(2 * MINUTE);
-    // Somebody sells a coin of the account by hand.
-    foreign_order(&mut world, 0, "by-hand-1", Side::Sell, "70000", "1");
-    crowd(&mut world, 0, 10, Side::Buy, "70000", "1");
+    // Somebody takes a coin out of the account: no trade tells of it.
+    world.venues[0].moved_by_hand.insert("BTC".into(), decimal("-1"));
     assert!(world.run_until(3 * MINUTE, |world| open(world).len() == 3), "{:#?}", world.said);
     assert!(open(&world).iter().all(|order| order.symbol == Symbol::new("ETH-USDT")), "only what differs is pulled");
     let line = world.said.iter().position(|(_, text)| text.starts_with("Our books and the venue's differ")).unwrap();
-    assert!(world.said[line].1.contains("BTC by -1."), "{}", world.said[line].1);
+    assert!(world.said[line].1.contains("BTC by -1"), "{}", world.said[line].1);
     world.run_for(10 * MINUTE);
     assert_eq!(open(&world).len(), 3, "a difference does not go away by itself");
-    // And buys it back.
-    foreign_order(&mut world, 0, "by-hand-2", Side::Buy, "60000", "1");
-    crowd(&mut world, 0, 10, Side::Sell, "60000", "1");
+    // And brings it back.
+    world.venues[0].moved_by_hand.clear();
     assert!(world.run_until(5 * MINUTE, |world| open(world).len() == 8), "{:#?}", said(&world, line));
     assert!(said(&world, line).iter().any(|text| text.contains("two reconciliations agree again")));
 }

@@ -16,7 +16,7 @@ pub const MINIMAL: &str = r#"# A small lastorders configuration. `lastorders con
 
 [[venue]]
 name = "main"
-kind = "sim"                       # the built-in, invented market
+kind = "sim"                       # the built-in, invented market; bybit for a real one
 symbols = ["BTC-USDT"]
 
 [[strategy]]

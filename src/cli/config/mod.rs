@@ -194,8 +194,7 @@ fn draft(file: Option<(&Path, &str)>, place: &Result<Place, Box<Refusal>>, env: 
     extra.web = web(env, &mut refusals);
     refuse_not_text(env, &mut refusals);
 
-    let built = venues.iter().filter(|venue| is_real(venue) && venues::is_built(venue.kind));
-    let accounts = built.map(|venue| (venue.name.clone(), venue.kind)).collect();
+    let accounts = accounts(&venues, env, root.has("venue"));
     let settings = Settings {
         mode,
         instance,
@@ -218,6 +217,16 @@ fn draft(file: Option<(&Path, &str)>, place: &Result<Place, Box<Refusal>>, env: 
     origins.extend(addresses);
     let notes = notes::notes(&settings, &extra, env, (guardian_given, is_demonstration));
     Draft { result: Ok(Loaded { settings, extra, notes, origins }), mode, accounts }
+}
+
+/// The real venues, for their keys. A venue of the environment is one of them also where something else of it is refused.
+fn accounts(venues: &[VenueSettings], env: &Env, is_of_file: bool) -> Vec<Account> {
+    let is_wanted = |kind: VenueKind| kind != VenueKind::Sim && venues::is_built(kind);
+    if venues.is_empty() && !is_of_file {
+        let named = VenueKind::ALL.into_iter().find(|kind| env.get("VENUE") == Some(kind.word()));
+        return named.filter(|kind| is_wanted(*kind)).map(|kind| (kind.word().to_owned(), kind)).into_iter().collect();
+    }
+    venues.iter().filter(|venue| is_wanted(venue.kind)).map(|venue| (venue.name.clone(), venue.kind)).collect()
 }
 
 /// A symbol in our form, or what is allowed.

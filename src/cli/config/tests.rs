@@ -467,6 +467,23 @@ fn the_sample_sets_nothing_as_it_stands_and_documents_every_key_at_its_default()
     assert_eq!(more.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
 }
 
+#[test]
+fn the_sample_names_every_key_of_a_real_venue() {
+    let private = "symbols = [\"BTC-USDT\", \"ETH-USDC-PERP\"]\nws_private_url = \"ws://127.0.0.1:8301/v5/private\"";
+    let whole = REAL.replace("symbols = [\"BTC-USDT\", \"ETH-USDC-PERP\"]", private);
+    let printed = keys(&render::toml(&accepted(&whole)));
+    let documented = keys(&uncommented(SAMPLE));
+    let only_real: Vec<&str> = printed
+        .difference(&documented)
+        .filter(|(table, _)| table == "[[venue]]")
+        .map(|(_, key)| key.as_str())
+        .collect();
+    assert_eq!(only_real, ["environment", "rest_url", "ws_private_url", "ws_public_url"]);
+    for key in only_real {
+        assert!(SAMPLE.lines().any(|line| line.starts_with(&format!("# {key} = "))), "{key} is not in the sample");
+    }
+}
+
 /// Every key of a file with the header it stands under.
 fn keys(text: &str) -> BTreeSet<(String, String)> {
     entries(text).into_iter().map(|(table, key, _)| (table, key)).collect()

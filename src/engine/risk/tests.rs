@@ -598,3 +598,27 @@ fn none_of_a_hundred_thousand_random_orders_passes_a_breached_limit() {
         assert!(verdicts.get(word).copied().unwrap_or(0) > 100, "{word}: {verdicts:?}");
     }
 }
+
+#[test]
+fn orders_without_a_switch_are_limited_by_their_sum_and_covered_ones_are_not() {
+    let mut desk = Desk::new(RiskLimits { uncovered_max_notional: Some(decimal("25")), ..limits() });
+    let order = buy("100", "0.1");
+    for _ in 0..2 {
+        desk.check(order).unwrap();
+        desk.exposure.add(VenueId(0), &order, order.qty);
+    }
+    let refused = desk.check(order).unwrap_err();
+    assert_eq!(refused.breach, Breach::Uncovered { value: decimal("30"), allowed: decimal("25") });
+    desk.is_covered = true;
+    assert!(desk.check(order).is_ok());
+}
+
+#[test]
+fn an_old_market_refuses_by_its_own_word_until_it_is_fresh() {
+    let mut desk = Desk::new(limits());
+    desk.gate.stale(BTC, Duration::from_secs(10));
+    assert_eq!(desk.check(buy("100", "0.1")).unwrap_err().breach, Breach::StaleMarket { after_s: 10 });
+    assert!(desk.gate.shut_for(BTC).is_some());
+    desk.gate.fresh(BTC);
+    assert!(desk.check(buy("100", "0.1")).is_ok());
+}

@@ -13,7 +13,8 @@ use super::connection::{Connection, Over};
 use super::head::Refusal;
 use super::reply::{Answer, Manner};
 use super::response::{Framing, Response};
-use crate::net::socket::{Deadline, For, read_ready, wait};
+use crate::net::deadline::Deadline;
+use crate::net::socket::{For, read_ready, wait};
 
 /// Nobody waits so long; the client's end, a reset or our closing comes first.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -30,7 +31,7 @@ pub(super) enum Goes {
 
 impl Connection {
     pub(super) fn await_answer(&self, answers: &Receiver<Answer>) -> Result<Answer, Over> {
-        let deadline = Deadline::within(self.shared.settings.reply_timeout);
+        let deadline = Deadline::after(self.shared.settings.reply_timeout);
         loop {
             match answers.try_recv() {
                 Ok(answer) => return Ok(answer),
@@ -66,7 +67,7 @@ impl Connection {
             }
             Answer::Drop(manner) => Ok(Goes::Ends(manner)),
             Answer::Hang => {
-                self.await_leaving(Deadline::within(LONG));
+                self.await_leaving(Deadline::after(LONG));
                 Ok(Goes::Ends(Manner::Close))
             }
             Answer::Raw(bytes) => {
@@ -86,7 +87,7 @@ impl Connection {
                 let response = response.sendable();
                 self.write_all(&response.head(Framing::Length(response.body_bytes().len()), Some("close")))?;
                 for byte in response.body_bytes() {
-                    if self.await_leaving(Deadline::within(pause)) {
+                    if self.await_leaving(Deadline::after(pause)) {
                         break;
                     }
                     self.write_all(&[*byte])?;

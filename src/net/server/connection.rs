@@ -16,7 +16,8 @@ use super::door::{Place, Shared};
 use super::head::{self, Body, Head, Refusal};
 use super::reply::{Manner, Reply};
 use super::{ConnId, Incoming, upgraded};
-use crate::net::socket::{Deadline, For, Wake, read_ready, wait, write_ready};
+use crate::net::deadline::Deadline;
+use crate::net::socket::{For, Wake, read_ready, wait, write_ready};
 
 /// How long we listen to a peer that still talks after our last word, so that this word is not lost by a reset.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -114,13 +115,13 @@ impl Connection {
     fn read_head(&mut self, patience: Duration) -> Result<Head, Over> {
         let shared = Arc::clone(&self.shared);
         let limits = &shared.settings;
-        let mut deadline = Deadline::within(patience);
+        let mut deadline = Deadline::after(patience);
         let mut begun = false;
         loop {
             if !self.unread.is_empty() {
                 if !begun {
                     begun = true;
-                    deadline = deadline.min(Deadline::within(limits.header_timeout));
+                    deadline = deadline.min(Deadline::after(limits.header_timeout));
                 }
                 if let Some((head, length)) = head::parse(&self.unread, limits.header_bytes_max, limits.body_bytes_max)?
                 {
@@ -145,7 +146,7 @@ impl Connection {
         if head.expects_continue && self.unread.is_empty() {
             self.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let deadline = Deadline::within(self.shared.settings.body_timeout);
+        let deadline = Deadline::after(self.shared.settings.body_timeout);
         let mut chunks = Chunks::new(self.shared.settings.body_bytes_max);
         loop {
             match head.body {
@@ -197,7 +198,7 @@ impl Connection {
 
     /// Writes all of it by one deadline.
     pub(super) fn write_all(&self, bytes: &[u8]) -> Result<(), Over> {
-        self.write_by(bytes, Deadline::within(self.shared.settings.write_timeout))
+        self.write_by(bytes, Deadline::after(self.shared.settings.write_timeout))
     }
 
     pub(super) fn write_by(&self, mut bytes: &[u8], mut deadline: Deadline) -> Result<(), Over> {
@@ -209,7 +210,7 @@ impl Connection {
                 None => {
                     if self.shared.is_closing() && !hurried {
                         hurried = true;
-                        deadline = deadline.min(Deadline::within(CLOSING_WRITE));
+                        deadline = deadline.min(Deadline::after(CLOSING_WRITE));
                     }
                     wait(&self.stream, For::Writing, Some(&self.wake), deadline);
                     self.wake.clear();
@@ -225,7 +226,7 @@ impl Connection {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        let deadline = Deadline::within(FAREWELL);
+        let deadline = Deadline::after(FAREWELL);
         let mut bytes = [0_u8; 8_192];
         let mut seen = 0;
         while seen < FAREWELL_BYTES_MAX && !deadline.is_over() && !self.shared.is_closing() {

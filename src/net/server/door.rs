@@ -16,7 +16,8 @@ use http::Method;
 use super::connection::Connection;
 use super::head::Refusal;
 use super::{Closed, ConnId, Service, Settings};
-use crate::net::socket::{Deadline, For, Wake, read_ready, wait, write_ready};
+use crate::net::deadline::Deadline;
+use crate::net::socket::{For, Wake, read_ready, wait, write_ready};
 
 /// How long a refused connection is kept, so that the refusal arrives before the end does.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -112,7 +113,7 @@ impl Door {
 
     #[allow(clippy::disallowed_methods, reason = "joining with a deadline: std has no timed join")]
     pub(super) fn close(mut self, within: Duration) -> Closed {
-        let deadline = Deadline::within(within);
+        let deadline = Deadline::after(within);
         self.shared.closing.store(true, Ordering::SeqCst);
         self.shared.wake.wake();
         let mut waiting: Vec<_> = self.thread.take().into_iter().collect();
@@ -166,7 +167,7 @@ impl Porter {
 
     fn serve(mut self) {
         while !self.shared.is_closing() {
-            let until = self.goodbyes.front().map_or_else(|| Deadline::within(LONG), |(until, _)| *until);
+            let until = self.goodbyes.front().map_or_else(|| Deadline::after(LONG), |(until, _)| *until);
             wait(&self.listener, For::Reading, Some(&self.shared.wake), until);
             self.shared.wake.clear();
             self.reap();
@@ -189,7 +190,7 @@ impl Porter {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => {
                     // Out of descriptors, most likely. A connection that ends wakes us; so does closing.
-                    wait(&self.listener, For::Breaking, Some(&self.shared.wake), Deadline::within(BREATH));
+                    wait(&self.listener, For::Breaking, Some(&self.shared.wake), Deadline::after(BREATH));
                     return;
                 }
             }
@@ -225,7 +226,7 @@ impl Porter {
         if self.goodbyes.len() >= GOODBYES_MAX {
             self.goodbyes.pop_front();
         }
-        self.goodbyes.push_back((Deadline::within(GOODBYE), stream));
+        self.goodbyes.push_back((Deadline::after(GOODBYE), stream));
     }
 
     fn reap(&self) {

@@ -18,7 +18,8 @@ use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
 
 use super::connection::{Connection, reset};
 use super::{ConnId, Incoming, Service};
-use crate::net::socket::{Deadline, For, Wake, wait};
+use crate::net::deadline::Deadline;
+use crate::net::socket::{For, Wake, wait};
 
 /// How long the peer may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -166,7 +167,7 @@ pub(super) fn serve(mut connection: Connection, request: &Incoming, key: &str) {
     let unread = std::mem::take(&mut connection.unread);
     // A clone, for whoever says goodbye; one more descriptor only for as long as this WebSocket lives.
     let Ok(stream) = connection.stream.try_clone() else { return };
-    let heard = Deadline::within(shared.settings.socket_idle_timeout);
+    let heard = Deadline::after(shared.settings.socket_idle_timeout);
     let end = Talk {
         socket: WebSocket::from_partially_read(stream, unread, Role::Server, Some(config)),
         connection: &connection,
@@ -273,7 +274,7 @@ impl Talk<'_> {
                 Err(Error::Io(error)) if is_nothing(&error) => return Ok(false),
                 Err(error) => return Err(self.say_why(&error)),
             };
-            self.idle = Deadline::within(self.connection.shared.settings.socket_idle_timeout);
+            self.idle = Deadline::after(self.connection.shared.settings.socket_idle_timeout);
             match message {
                 Message::Text(text) => {
                     self.connection.shared.service.socket_text(self.connection.conn, text.as_str().to_owned());
@@ -299,7 +300,7 @@ impl Talk<'_> {
     fn close(&mut self, code: CloseCode, reason: &str, wait: Duration) -> Result<(), End> {
         let end = (0..=reason.len().min(REASON_BYTES_MAX)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
         let frame = CloseFrame { code, reason: Utf8Bytes::from(&reason[..end]) };
-        self.closing = Some(Deadline::within(wait));
+        self.closing = Some(Deadline::after(wait));
         let closed = self.socket.close(Some(frame));
         self.note_written(closed)
     }
@@ -309,7 +310,7 @@ impl Talk<'_> {
             Ok(()) => self.blocked = None,
             Err(Error::Io(error)) if is_nothing(&error) => {
                 let write_timeout = self.connection.shared.settings.write_timeout;
-                self.blocked.get_or_insert_with(|| Deadline::within(write_timeout));
+                self.blocked.get_or_insert_with(|| Deadline::after(write_timeout));
             }
             Err(Error::ConnectionClosed) => return Err(End::Orderly),
             // Nothing can be said after a close frame.
@@ -345,7 +346,7 @@ impl Talk<'_> {
     fn be_silent(&self) {
         while self.orders.mood() == Mood::Silent {
             let seen =
-                wait(&self.connection.stream, For::Leaving, Some(&self.connection.wake), Deadline::within(CLOSE_WAIT));
+                wait(&self.connection.stream, For::Leaving, Some(&self.connection.wake), Deadline::after(CLOSE_WAIT));
             if seen.ready || seen.gone || self.connection.shared.is_closing() {
                 self.orders.worsen(Mood::Drop);
             }

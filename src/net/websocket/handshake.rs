@@ -5,7 +5,7 @@
 //! Never does: follow a redirect; offer an extension or a protocol; repeat the path, which may hold a token.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -15,7 +15,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::wire::{Paced, Wire};
 use super::{Cutter, Settings, Target, WsError, excerpt};
-use crate::net::socket::Deadline;
+use crate::net::deadline::Deadline;
 
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -51,8 +51,15 @@ impl Drop for Attached<'_> {
     }
 }
 
-pub(super) fn open(target: &Target, settings: &Settings, cutter: &Cutter) -> Result<Opened, WsError> {
-    let opening = Opening { target, settings, by: Deadline::within(settings.handshake_timeout) };
+/// `tried` hears of each address whether it can be reached by this way.
+pub(super) fn open(
+    target: &Target,
+    settings: &Settings,
+    cutter: &Cutter,
+    by: Deadline,
+    tried: &dyn Fn(IpAddr, Reached),
+) -> Result<Opened, WsError> {
+    let opening = Opening { target, settings, by, tried };
     opening.check()?;
     if cutter.is_cut() {
         return Err(WsError::Cut);
@@ -69,17 +76,31 @@ pub(super) fn open(target: &Target, settings: &Settings, cutter: &Cutter) -> Res
         // Whatever a cut looks like from inside.
         _ if cutter.is_cut() => Err(WsError::Cut),
         Ok(opened) => {
+            tried(peer.ip(), Reached::Yes);
             attached.is_open = true;
             Ok(opened)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            // Whoever refuses in the venue's name was the right one to ask.
+            let reached = if matches!(error, WsError::Refused { .. }) { Reached::Yes } else { Reached::No };
+            tried(peer.ip(), reached);
+            Err(error)
+        }
     }
+}
+
+/// Whether an address leads to the venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    Yes,
+    No,
 }
 
 struct Opening<'a> {
     target: &'a Target,
     settings: &'a Settings,
     by: Deadline,
+    tried: &'a dyn Fn(IpAddr, Reached),
 }
 
 impl Opening<'_> {
@@ -92,7 +113,7 @@ impl Opening<'_> {
         }
         let graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         match () {
-            () if target.addresses.is_empty() => Err(WsError::NoAddress(self.host())),
+            () if target.addresses.is_empty() => Err(self.no_address()),
             () if !graphic(&target.authority) => Err(self.bad("the host cannot be written in a request")),
             () if !graphic(&target.path_and_query) || !target.path_and_query.starts_with('/') => {
                 Err(self.bad("the path cannot be written in a request"))
@@ -109,19 +130,23 @@ impl Opening<'_> {
             if cutter.is_cut() {
                 return Err(WsError::Cut);
             }
-            let share = self.by.left() / u32::try_from(addresses.len() - number).unwrap_or(u32::MAX);
+            let left = self.by.left().unwrap_or_default();
+            let share = left / u32::try_from(addresses.len() - number).unwrap_or(u32::MAX);
             if share.is_zero() {
                 return Err(self.late("connecting"));
             }
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => return Ok((stream, *address)),
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    (self.tried)(address.ip(), Reached::No);
+                    failure = Some(error);
+                }
             }
         }
         match failure {
             Some(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.late("connecting")),
             Some(error) => Err(WsError::Connect { host: self.host(), error }),
-            None => Err(WsError::NoAddress(self.host())),
+            None => Err(self.no_address()),
         }
     }
 
@@ -231,6 +256,11 @@ impl Opening<'_> {
 
     fn host(&self) -> String {
         self.target.host.clone()
+    }
+
+    fn no_address(&self) -> WsError {
+        let why = "no address is known for this name: check its spelling and this machine's DNS";
+        WsError::NoAddress { host: self.host(), why: why.to_owned() }
     }
 
     fn bad(&self, what: &'static str) -> WsError {

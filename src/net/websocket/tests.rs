@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use crate::net::deadline::Deadline;
 use crate::net::server::{ConnId, Incoming, Reply, Response, Server, Service, SocketSender};
-use crate::net::socket::Deadline;
 
 /// Far longer than anything takes; nothing is asserted about it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,7 +81,7 @@ fn connect(server: &Server) -> WsSession {
 
 /// Reads on until something comes.
 fn next(session: &mut WsSession) -> Result<WsRead, WsError> {
-    let deadline = Deadline::within(PATIENCE);
+    let deadline = Deadline::after(PATIENCE);
     loop {
         match session.read() {
             Ok(WsRead::Nothing) => assert!(!deadline.is_over(), "nothing came"),
@@ -516,19 +517,63 @@ fn the_next_address_is_tried_and_a_bad_target_is_named() {
     let refused = open(deaf, "/").unwrap_err();
     assert!(matches!(&refused, WsError::Connect { error, .. } if error.kind() == ErrorKind::ConnectionRefused));
     let nowhere = Target { addresses: Vec::new(), ..target(deaf, "/") };
-    assert!(matches!(WsSession::open(&nowhere, &patient(), &Cutter::new()), Err(WsError::NoAddress(_))));
+    assert!(matches!(WsSession::open(&nowhere, &patient(), &Cutter::new()), Err(WsError::NoAddress { .. })));
     for path in ["", "ws", "/a b", "/a\r\nX: y"] {
         assert!(matches!(open(deaf, path), Err(WsError::BadTarget { .. })), "{path:?}");
     }
 }
 
-/// A certificate for `localhost`, who believes it, and a server's side of it.
+#[test]
+fn a_dial_finds_the_address_and_tells_the_resolver_how_it_went() {
+    let (server, _) = server();
+    let port = server.local_addr().port();
+    // Found where `localhost` is one of two addresses, whichever is listened at.
+    let address = Address::parse(&format!("ws://localhost:{port}/ws")).unwrap();
+    let (resolver, _thread) = Resolver::start(&[], PATIENCE).unwrap();
+    let roots = Roots::public();
+    let mut session = WsSession::dial(&address, &resolver, &roots, &patient(), &Cutter::new()).unwrap();
+    session.send_text("hello").unwrap();
+    assert_eq!(next(&mut session).unwrap(), text("hello"));
+
+    // A name whose first address is deaf: from now on the other one comes first.
+    let (pem, config) = certified_for("venue.test");
+    let (at, thread) = secured(config, drop);
+    let address = Address::parse(&format!("wss://venue.test:{}/ws", at.port())).unwrap();
+    let look_up = Box::new(move |_: &str| Ok(vec!["127.0.0.2".parse().unwrap(), at.ip()]));
+    let (resolver, _thread) = Resolver::start_with(std::slice::from_ref(&address), PATIENCE, look_up).unwrap();
+    let own = Roots::only(pem.as_bytes()).unwrap();
+    let session = WsSession::dial(&address, &resolver, &own, &patient(), &Cutter::new()).unwrap();
+    assert_eq!(session.peer(), at);
+    drop(session);
+    thread.join().unwrap();
+    assert_eq!(resolver.addresses(&address).unwrap()[0], at);
+
+    // Nobody is believed who is not among the roots, and no name is made up.
+    let (_, config) = certified_for("venue.test");
+    let (at, thread) = secured(config, drop);
+    let address = Address::parse(&format!("wss://venue.test:{}/ws", at.port())).unwrap();
+    let refused = WsSession::dial(&address, &resolver, &roots, &patient(), &Cutter::new()).unwrap_err();
+    assert!(matches!(refused, WsError::Tls { .. }), "{refused}");
+    thread.join().unwrap();
+    let nowhere = Address::parse("wss://elsewhere.test").unwrap();
+    let hasty = Settings { handshake_timeout: Duration::from_millis(1), ..patient() };
+    let refused = WsSession::dial(&nowhere, &resolver, &roots, &hasty, &Cutter::new()).unwrap_err();
+    assert!(matches!(refused, WsError::NoAddress { .. }), "{refused}");
+}
+
+/// A certificate for `localhost`: who believes it, and a server's side of it.
 fn certified() -> (RootCertStore, Arc<ServerConfig>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, config) = certified_for("localhost");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    (roots, config)
+}
+
+/// A certificate for a name, and a server's side of it.
+fn certified_for(name: &str) -> (String, Arc<ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = made.cert.der().clone();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -536,7 +581,7 @@ fn certified() -> (RootCertStore, Arc<ServerConfig>) {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    (roots, Arc::new(config))
+    (made.cert.pem(), Arc::new(config))
 }
 
 fn believing(roots: &RootCertStore) -> Arc<ClientConfig> {

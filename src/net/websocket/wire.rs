@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::Cutter;
-use crate::net::socket::{Deadline, For, read_ready, wait, write_ready};
+use crate::net::deadline::Deadline;
+use crate::net::socket::{For, read_ready, wait, write_ready};
 
 /// No wait is longer without looking at the clock again: a machine that slept does not wait on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -38,15 +39,15 @@ impl Paced {
 
     /// The next call's slices.
     fn begin(&mut self, read_slice: Duration, write_timeout: Duration) {
-        self.read_by = Deadline::within(read_slice);
-        self.write_by = Deadline::within(write_timeout);
+        self.read_by = Deadline::after(read_slice);
+        self.write_by = Deadline::after(write_timeout);
         self.late = io::ErrorKind::WouldBlock;
         self.looked = false;
     }
 
     /// Less time for what is still to be read.
     pub(super) fn hurry(&mut self, within: Duration) {
-        self.read_by = self.read_by.min(Deadline::within(within));
+        self.read_by = self.read_by.min(Deadline::after(within));
     }
 }
 
@@ -64,7 +65,7 @@ impl Read for Paced {
                 Some(count) => return Ok(count),
                 None => {}
             }
-            wait(&self.stream, For::Reading, None, self.read_by.min(Deadline::within(LOOK_EVERY)));
+            wait(&self.stream, For::Reading, None, self.read_by.min(Deadline::after(LOOK_EVERY)));
         }
     }
 }
@@ -78,7 +79,7 @@ impl Write for Paced {
             if self.write_by.is_over() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            wait(&self.stream, For::Writing, None, self.write_by.min(Deadline::within(LOOK_EVERY)));
+            wait(&self.stream, For::Writing, None, self.write_by.min(Deadline::after(LOOK_EVERY)));
         }
     }
 
@@ -116,13 +117,13 @@ impl Wire {
             let _ = stream.flush();
         }
         let stream = &self.paced().stream;
-        let deadline = Deadline::within(within);
+        let deadline = Deadline::after(within);
         let mut bytes = [0_u8; 8_192];
         let mut may_say_more = stream.shutdown(Shutdown::Write).is_ok();
         while may_say_more && !deadline.is_over() {
             match read_ready(stream, &mut bytes) {
                 Ok(Some(count)) => may_say_more = count > 0,
-                Ok(None) => drop(wait(stream, For::Reading, None, deadline.min(Deadline::within(LOOK_EVERY)))),
+                Ok(None) => drop(wait(stream, For::Reading, None, deadline.min(Deadline::after(LOOK_EVERY)))),
                 Err(_) => break,
             }
         }

@@ -4,6 +4,7 @@ mod bench;
 mod books;
 mod cancels;
 mod creates;
+mod externals;
 mod machine;
 mod moves;
 mod random;

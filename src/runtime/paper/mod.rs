@@ -77,7 +77,7 @@ impl Source {
             Source::Fed { rules, end } => {
                 // No price is known before the first one comes, and nothing trades before it.
                 let listings = rules.into_iter().map(|rules| Listing { rules, start_price: Decimal::ZERO }).collect();
-                let mut setup = Setup { listings, activity: 0, ..Setup::from_settings(&settings.sim, &[]) };
+                let mut setup = Setup { listings, fed: true, ..Setup::from_settings(&settings.sim, &[]) };
                 setup.open_account(ACCOUNT);
                 (setup, Some(end))
             }
@@ -302,7 +302,7 @@ impl Runner {
         let Some(feed) = &self.feed else { return };
         for quote in feed.take() {
             if let (Some(bid), Some(ask)) = (quote.bid, quote.ask) {
-                let _ = (bid, ask, &mut self.exchange);
+                self.exchange.feed(self.clock.now(), &quote.symbol, bid, ask);
             }
         }
     }

@@ -44,7 +44,7 @@ fn more(part: &Part, cursor: String, gathered: Vec<Facts>) -> Result<Reading, No
 /// Steps and the venue's cursor within one, as a part keeps them: `2|cursor`.
 fn place(part: &Part) -> (usize, &str) {
     let (step, cursor) = part.cursor.split_once('|').unwrap_or(("0", ""));
-    (step.parse().unwrap_or(usize::MAX), cursor)
+    (usize::from(step.parse::<u16>().unwrap_or(u16::MAX)), cursor)
 }
 
 fn unknown_step() -> Box<Answered> {
@@ -68,6 +68,10 @@ pub(super) fn balances_told(home: &Bybit, envelope: &Envelope) -> Result<Reading
 }
 
 pub(super) fn positions(home: &Bybit, part: &Part, signing: &Signing) -> Result<HttpRequest, Box<Answered>> {
+    if !home.in_use.contains(&Category::Linear) {
+        // Nothing to compare, and a key for spot alone, as it should be, has no right to look.
+        return Err(Box::new(Answered::Done(Facts::Positions(Vec::new()))));
+    }
     let (step, cursor) = place(part);
     let coin = SETTLE_COINS.get(step).ok_or_else(unknown_step)?;
     let query = Query::default()
@@ -79,7 +83,6 @@ pub(super) fn positions(home: &Bybit, part: &Part, signing: &Signing) -> Result<
 }
 
 pub(super) fn positions_told(home: &Bybit, envelope: &Envelope, part: &Part) -> Result<Reading, NotGood> {
-    // Without contracts in use there is nothing to compare, and the key may lack the right to look.
     let (step, cursor) = place(part);
     let result = envelope.result(About::Ask, home.key.as_ref())?;
     let list = result.list("list")?;
@@ -169,7 +172,7 @@ pub(super) fn instruments_told(home: &Bybit, envelope: &Envelope, part: &Part) -
         }
     }
     let mut next = None;
-    match envelope.result(About::Ask, None) {
+    match envelope.result(About::Ask, home.key.as_ref()) {
         Ok(result) => {
             let list = result.list("list")?;
             for row in list {
@@ -236,8 +239,8 @@ pub(super) fn time() -> HttpRequest {
     public("/v5/market/time", &Query::default())
 }
 
-pub(super) fn time_told(envelope: &Envelope) -> Result<Reading, NotGood> {
-    let result = envelope.result(About::Ask, None)?;
+pub(super) fn time_told(home: &Bybit, envelope: &Envelope) -> Result<Reading, NotGood> {
+    let result = envelope.result(About::Ask, home.key.as_ref())?;
     let millis = match result.maybe_integer("timeNano")? {
         Some(nanos) => nanos / 1_000_000,
         None => result.integer("timeSecond")?.saturating_mul(1_000),

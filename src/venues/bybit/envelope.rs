@@ -73,19 +73,22 @@ impl Envelope {
         let body = self.value.as_ref().map_err(Clone::clone).and_then(|value| Fields::of(value, "answer"));
         let code = body.clone().and_then(|fields| fields.integer("retCode"));
         if self.status != 200 {
-            // A status of its own right is believed before the body; the body may be anybody's.
-            let by_code = code.as_ref().ok().filter(|code| **code != 0 && (400..500).contains(&self.status));
-            if let (Some(code), false) = (by_code, matches!(self.status, 403 | 429)) {
-                let (verdict, mend) = codes::verdict(about, *code);
-                if verdict != Verdict::Unknown {
-                    return Err(self.not_good(verdict, &self.words(*code, &body, mend, key)));
-                }
-            }
-            let (verdict, mend) = codes::of_status(self.status, &self.text);
-            let said = match &code {
-                Ok(code) => self.words(*code, &body, mend, key),
-                Err(_) => joined(&self.title(), mend),
+            let (by_status, mend) = codes::of_status(self.status, &self.text);
+            let Ok(code) = code else {
+                let said = joined(&redacted(&self.title(), key), mend);
+                return Err(self.not_good(by_status, &format!("HTTP {}: {said}", self.status)));
             };
+            // The status decides what is proved. Where it shuts the door, the code may say why in a finer way.
+            let verdict = match (by_status, codes::verdict(about, code)) {
+                (
+                    Verdict::Refused(_),
+                    (finer @ (Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong), mend),
+                ) if self.status != 403 => {
+                    return Err(self.not_good(finer, &self.words(code, &body, mend, key)));
+                }
+                (by_status, _) => by_status,
+            };
+            let said = self.words(code, &body, mend, key);
             return Err(self.not_good(verdict, &format!("HTTP {}: {said}", self.status)));
         }
         let code = code.map_err(|misread| Misread(format!("an answer that cannot be read: {misread}")))?;

@@ -144,8 +144,13 @@ struct Window {
 }
 
 impl Window {
-    fn new(category: usize, start: i64, asked: i64) -> Window {
-        Window { category, start, end: start.saturating_add(WINDOW_MS), asked, cursor: String::new() }
+    fn new(category: usize, start: i64, span: i64, asked: i64) -> Window {
+        let end = start.saturating_add(span.clamp(WINDOW_MIN_MS, WINDOW_MS));
+        Window { category, start, end, asked, cursor: String::new() }
+    }
+
+    fn span(&self) -> i64 {
+        self.end.saturating_sub(self.start)
     }
 
     fn parse(text: &str) -> Option<Window> {
@@ -170,7 +175,7 @@ impl Window {
         }
         match page {
             Some(Page(text)) => Window::parse(text),
-            None => Some(Window::new(0, since.millis().max(0), i64::MAX)),
+            None => Some(Window::new(0, since.millis().max(0), WINDOW_MS, i64::MAX)),
         }
     }
 }
@@ -187,7 +192,7 @@ pub(super) fn fills(
         .with("category", Category::ALL[window.category.min(Category::ALL.len() - 1)].word())
         .with("startTime", &window.start.to_string());
     // Without an end the venue shows seven days, which is the whole window. An end in the future is not sent.
-    if window.end - window.start < WINDOW_MS {
+    if window.span() < WINDOW_MS {
         query = query.with("endTime", &window.end.to_string());
     }
     let query = query.with("limit", &FILL_LIMIT.to_string()).with_cursor(&window.cursor);
@@ -234,10 +239,12 @@ pub(super) fn fills_listed(
     gathered.reverse();
     gathered.sort_by_key(|row| row.fill.at);
     let next = if window.end < now {
-        Some(Window::new(window.category, window.end, asked))
+        // As large as the one before; larger again once they hold little.
+        let growth = if gathered.len() < FILL_PAGES_MAX as usize * FILL_LIMIT / 4 { 2 } else { 1 };
+        Some(Window::new(window.category, window.end, window.span().saturating_mul(growth), asked))
     } else {
         let start = since.millis().max(0);
-        (window.category + 1 < Category::ALL.len()).then(|| Window::new(window.category + 1, start, asked))
+        (window.category + 1 < Category::ALL.len()).then(|| Window::new(window.category + 1, start, WINDOW_MS, asked))
     };
     let complete_to = match &next {
         None => Wall::from_millis(asked.min(now).saturating_sub(home.lag_ms)),

@@ -142,7 +142,7 @@ impl Bybit {
             Call::Balances => return account::balances_told(self, envelope),
             Call::Positions => return account::positions_told(self, envelope, part),
             Call::Instruments => return account::instruments_told(self, envelope, part),
-            Call::Time => return account::time_told(envelope),
+            Call::Time => return account::time_told(self, envelope),
             Call::Access => return account::access_told(self, envelope, part),
             Call::SetSwitch(window) => return account::switch_set(self, *window, envelope, part),
             Call::ReadSwitch => return account::switch_read(self, envelope),
@@ -150,3 +150,6 @@ impl Bybit {
         answered.map(Reading::Answered)
     }
 }
+
+#[cfg(test)]
+mod tests;

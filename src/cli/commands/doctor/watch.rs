@@ -119,7 +119,7 @@ fn rows(settings: Option<&Settings>, venue: Option<&VenueSettings>, cover: Cover
         return rows;
     }
     let next = next_start(settings);
-    let (who, unwatched) = after_death(next, cover);
+    let (who, unwatched) = after_death(next, "the next start looks again", cover);
     for cause in ["a panic while stopping", "SIGKILL, crash, out of memory"] {
         rows.push(row(cause, &who, &unwatched));
     }
@@ -128,17 +128,17 @@ fn rows(settings: Option<&Settings>, venue: Option<&VenueSettings>, cover: Cover
             ("nobody until somebody kills it and starts it again".to_owned(), "until then: it may be hours".to_owned())
         }
         // Its pings are sent by the loop, so a loop that hangs sends none.
-        Cover::Switch { .. } => after_death("then whoever kills it and starts it again", cover),
+        Cover::Switch { .. } => after_death("", "whoever kills it and starts it again looks too", cover),
     };
     rows.push(row("the trader hangs", &who, &unwatched));
-    let (who, unwatched) = after_death(next, cover);
+    let (who, unwatched) = after_death(next, "the next start looks again", cover);
     rows.push(row("power loss, machine lost", &who, &unwatched));
     let (who, unwatched) = match cover {
         Cover::None(_) => (
             "nobody: no cancel gets through; the trader asks again until one does".to_owned(),
             "while the network is away".to_owned(),
         ),
-        Cover::Switch { .. } => after_death("the trader asks again until a cancel gets through", cover),
+        Cover::Switch { .. } => after_death("", "the trader asks again all the while", cover),
     };
     rows.push(row("network loss", &who, &unwatched));
     rows.push(row(
@@ -189,16 +189,19 @@ fn next_start(settings: Option<&Settings>) -> &'static str {
     }
 }
 
-/// Who cancels when we are gone, and after how long.
-fn after_death(otherwise: &str, cover: Cover) -> (String, String) {
+/// Who cancels when we are gone, and after how long: without a switch, and what comes beside one.
+fn after_death(without: &str, beside: &str, cover: Cover) -> (String, String) {
     match cover {
-        Cover::None(_) => (otherwise.to_owned(), "until the next start".to_owned()),
-        Cover::Switch { window, is_shown } => {
+        Cover::None(_) => (without.to_owned(), "until the next start".to_owned()),
+        Cover::Switch { window, is_shown: true } => {
             let seconds = window.as_secs();
-            let doubt = if is_shown { "" } else { ", if it lets this account" };
+            (format!("the venue, after {seconds} s of silence; {beside}"), format!("{seconds} s"))
+        }
+        Cover::Switch { window, is_shown: false } => {
+            let seconds = window.as_secs();
             (
-                format!("the venue, after {seconds} s of silence{doubt}; {otherwise}"),
-                if is_shown { format!("{seconds} s") } else { format!("{seconds} s, if so") },
+                format!("the venue, after {seconds} s of silence, if it lets this account; {beside}"),
+                format!("{seconds} s if it does, else without end"),
             )
         }
     }
