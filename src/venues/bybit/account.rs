@@ -17,7 +17,7 @@ use crate::domain::ids::Symbol;
 use crate::domain::instrument::InstrumentRules;
 use crate::domain::money::Decimal;
 use crate::domain::order::Side;
-use crate::domain::request::{Access, Answered, Facts, PositionRow, RefusalKind};
+use crate::domain::request::{Access, Answered, Facts, PositionRow};
 use crate::domain::time::Wall;
 use crate::venues::json::{Fields, Misread};
 use crate::venues::wire::{HttpRequest, Lane};
@@ -187,8 +187,9 @@ pub(super) fn instruments_told(home: &Bybit, envelope: &Envelope, part: &Part) -
             next = result.maybe_text("nextPageCursor")?.filter(|next| is_paged && *next != cursor);
         }
         // A name the venue does not know: it has no rules, and whoever needs them is told which are missing.
-        Err(NotGood::Answered(Answered::Refused(refusal)))
-            if lookup.symbol.is_some() && refusal.text.starts_with("10001 ") => {}
+        Err(not_good)
+            if lookup.symbol.is_some()
+                && not_good.refusal().is_some_and(|refusal| refusal.text.starts_with("10001 ")) => {}
         Err(other) => return Err(other),
     }
     match next {
@@ -297,13 +298,14 @@ pub(super) fn access_told(home: &Bybit, envelope: &Envelope, part: &Part) -> Res
         }
         Question::Switch => match switch_windows(home, envelope) {
             Ok(windows) => access.switch = Some(windows.iter().all(Option::is_some)),
-            Err(NotGood::Answered(Answered::Refused(refusal))) if refusal.kind == RefusalKind::Other => {
-                access.switch = Some(false);
-                access
-                    .remarks
-                    .push(format!("Bybit's disconnect protection (DCP) cannot be asked about: {}", refusal.text));
-            }
-            Err(other) => return Err(other),
+            Err(not_good) => match not_good.refusal() {
+                Some(refusal) => {
+                    access.switch = Some(false);
+                    let why = &refusal.text;
+                    access.remarks.push(format!("Bybit's disconnect protection (DCP) cannot be asked about: {why}"));
+                }
+                None => return Err(not_good),
+            },
         },
     }
     if access.switch == Some(false) && access.remarks.iter().all(|remark| !remark.contains("DCP")) {
