@@ -79,10 +79,14 @@ fn a_key_or_an_account_that_must_not_trade_is_refused_before_anything_is_sent() 
         "command": "foreign_order", "account": 4, "symbol": "BTC-USDT-PERP", "side": "BUY", "price": "40000",
         "qty": "0.001", "link": "lozz9900001a000001",
     }));
-    all_at_once(CASES, |case| case.name.to_owned(), |case| {
-        let desk = Desk::live(exchange.address()).with_key(case.key.0, case.key.1);
-        of_end(&desk, &desk.run_out(), case.code, case.words)
-    });
+    all_at_once(
+        CASES,
+        |case| case.name.to_owned(),
+        |case| {
+            let desk = Desk::live(exchange.address()).with_key(case.key.0, case.key.1);
+            of_end(&desk, &desk.run_out(), case.code, case.words)
+        },
+    );
     nothing_was_sent(&exchange);
     assert!(exchange.ledger().has_order("lozz9900001a000001") && !exchange.ledger().live_of(4).is_empty());
 }
