@@ -65,13 +65,13 @@ const CASES: &[Case] = &[
         code: 3,
         words: &["502", "Just a moment"],
     },
-    Case { name: "no word", of: EVERYTHING, twist: || Twist::Silence, code: 3, words: &["no whole answer"] },
+    Case { name: "no word", of: EVERYTHING, twist: || Twist::Silence, code: 3, words: &["did not answer in time"] },
     Case {
         name: "noise",
         of: EVERYTHING,
         twist: || Twist::Raw(vec![0x16, 0x03, 0x01, 0xff, 0xfe, 0x00, b'\r', b'\n', b'\r', b'\n']),
         code: 3,
-        words: &["no whole answer"],
+        words: &["its answer is not HTTP"],
     },
     Case {
         name: "an answer that breaks off on the wire",
@@ -80,7 +80,7 @@ const CASES: &[Case] = &[
             Twist::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n{\"retCode\":0,\"result\":{\"li".to_vec())
         },
         code: 1,
-        words: &["no whole answer"],
+        words: &["before the answer was whole"],
     },
     Case {
         name: "JSON that breaks off",
@@ -107,11 +107,11 @@ const CASES: &[Case] = &[
     },
     Case { name: "nothing", of: BALANCES, twist: || Twist::body(""), code: 1, words: &["breaks off"] },
     Case {
-        name: "a code that is a text",
+        name: "a code that is a word",
         of: BALANCES,
-        twist: || Twist::body(r#"{"retCode":"0","retMsg":"OK","result":{"list":[]}}"#),
+        twist: || Twist::body(r#"{"retCode":"none","retMsg":"OK","result":{"list":[]}}"#),
         code: 1,
-        words: &["`retCode` is a text"],
+        words: &["`retCode`"],
     },
     Case {
         name: "a result that is a number",
@@ -175,11 +175,8 @@ const CASES: &[Case] = &[
         name: "pages without end",
         of: OPEN,
         twist: || {
-            Twist::Changed(|body| {
-                let mut answer: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-                answer["result"]["nextPageCursor"] = "again".into();
-                answer.to_string().into_bytes()
-            })
+            let page = String::from_utf8(row_with("orderLinkId", "\"somebody\"")).expect("text");
+            Twist::body(page.replace("\"nextPageCursor\":\"\"", "\"nextPageCursor\":\"again\""))
         },
         code: 3,
         words: &["end"],
