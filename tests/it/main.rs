@@ -3,6 +3,7 @@
 mod agreement;
 mod attacks;
 mod bomb;
+mod dialect_samples;
 mod harness;
 mod live_books;
 mod live_links;

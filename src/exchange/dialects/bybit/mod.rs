@@ -379,3 +379,6 @@ fn inner_setup(setup: &GatewaySetup) -> crate::exchange::Setup {
         ..setup.setup.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
