@@ -284,6 +284,7 @@ fn an_account_promises_what_its_configuration_allows() {
         rest_url: Some(format!("http://127.0.0.1:{port}")),
         ws_public_url: Some(format!("ws://127.0.0.1:{port}/v5/public/spot")),
         ws_private_url: Some(format!("ws://127.0.0.1:{port}/v5/private")),
+        ..Connection::default()
     };
     let local = opened(&["BTC-USDT-PERP"], false, here("9"), Some(api_key())).unwrap();
     assert!(local.traits.settle < Duration::from_secs(4) && local.traits.settle > local.traits.create_deadline);
