@@ -16,6 +16,7 @@ mod stop_races;
 mod storm;
 mod trade;
 mod venue;
+mod venue_dialect;
 mod venue_samples;
 mod venue_streams;
 mod worlds;
