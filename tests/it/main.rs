@@ -6,6 +6,7 @@ mod bomb;
 mod dialect_samples;
 mod harness;
 mod live_books;
+mod live_input;
 mod live_links;
 mod oracle;
 mod process;
