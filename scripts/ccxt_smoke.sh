@@ -55,7 +55,7 @@ if ! "$venv/bin/python" -c 'import ccxt, pybit' 2>/dev/null; then
 fi
 
 "$binary" exchange --listen 127.0.0.1:0 --admin 127.0.0.1:0 --ledger "$work/ledger.jsonl" \
-    --symbols BTC-USDT,BTC-USDT-PERP,ETH-USDT-PERP --key smoke-key:smoke-secret \
+    --symbols BTC-USDT,BTC-USDT-PERP,ETH-USDT-PERP --key smoke-key:smoke-secret --key switch-key:smoke-secret:1:switch \
     --ready-file "$work/ready.json" --quiet >"$work/exchange.err" 2>&1 &
 exchange=$!
 tries=0

@@ -149,7 +149,7 @@ Example:
     },
     /// A local exchange to run LIVE against: real sockets, an invented market, faults to order
     #[command(after_help = EXCHANGE_AFTER)]
-    Exchange(ExchangeArguments),
+    Exchange(Box<ExchangeArguments>),
     /// A completion script for a shell
     #[command(after_help = "\
 Example:

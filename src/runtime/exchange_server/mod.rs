@@ -136,9 +136,8 @@ pub fn serve(plan: Plan, tell: &mut dyn FnMut(News) -> io::Result<()>) -> Result
     let (remark, remarks) = bounded(REMARKS_MAX);
     let engine = start_engine(Engine::new(gateway, ledger, last_ticket, remark), inbox)?;
     let (stop, stopped) = bounded(1);
-    // Full: it has been told to stop already.
     let _watch = signals.watch(move |_| {
-        // Full: it has been told already.
+        // Full: it has been told to stop already.
         let _ = stop.try_send(());
     })?;
     let doors = open_doors(plan.listen, plan.admin, &inbound)?;

@@ -39,10 +39,22 @@ impl Exchange {
 
     /// Starts one at an address: a restart that clients are to find again.
     pub(crate) fn start_at(folder: &Path, listen: &str, words: &[&str]) -> Exchange {
+        Exchange::spawn(folder, Command::new(BINARY), listen, words)
+    }
+
+    /// Starts one that no file of it may grow beyond so many bytes.
+    pub(crate) fn start_with_full_disk_at(folder: &Path, bytes: u64, words: &[&str]) -> Exchange {
+        let mut command = Command::new("sh");
+        // In blocks of 512 bytes, as POSIX has it.
+        let script = format!("ulimit -f {}; exec \"$@\"", bytes.div_ceil(512));
+        command.args(["-c", &script, "sh", BINARY]);
+        Exchange::spawn(folder, command, "127.0.0.1:0", words)
+    }
+
+    fn spawn(folder: &Path, mut command: Command, listen: &str, words: &[&str]) -> Exchange {
         let ready_file = folder.join("ready.json");
         // One that was killed has left its own.
         let _ = std::fs::remove_file(&ready_file);
-        let mut command = Command::new(BINARY);
         command
             .env_clear()
             .current_dir(folder)

@@ -73,6 +73,8 @@ fn a_clean_ledger_tells_what_happened() {
     assert!(ledger.struck_since(1_900_001).is_empty());
     let strike = &ledger.strikes[0];
     assert_eq!((strike.ticket, strike.client_ids.as_slice()), (Some(3), [ONE.to_owned()].as_slice()));
+    let kinds: Vec<_> = ledger.arrivals.iter().map(|arrival| (arrival.creates(), arrival.cancels())).collect();
+    assert_eq!(kinds, [(true, false), (true, false), (false, true)]);
     let busiest = ledger.busiest_seconds();
     assert_eq!(busiest[&(0, "/v5/order/cancel-batch".to_owned(), false)], 2, "{busiest:?}");
     assert_eq!(busiest[&(0, "/v5/order/create".to_owned(), false)], 2, "{busiest:?}");
