@@ -4,6 +4,7 @@ mod agreement;
 mod attacks;
 mod bomb;
 mod harness;
+mod live;
 mod live_books;
 mod live_links;
 mod oracle;
