@@ -22,9 +22,13 @@ use crate::domain::request::{Answer, Answered, Request};
 use crate::domain::time::Boot;
 use crate::outbox::{Lane, Next, Outbox};
 
-/// Workers a venue: the first two take anything, the others no creates.
+/// Workers a venue that take anything. The others take no creates.
 const N_ANY: usize = 2;
-const N_NO_CREATES: usize = 2;
+/// Workers of a paper exchange that take no creates: it is a moment away.
+pub const N_NO_CREATES_NEAR: usize = 2;
+/// Workers of a real venue that take no creates. Each carries one request, so with a round trip of 50 ms these cancel
+/// 1,600 orders a second in batches of ten, should the venue let them.
+pub const N_NO_CREATES_FAR: usize = 8;
 
 /// The way to a venue. One call, one answer, within the venue's request timeout.
 pub trait Transport: Send {
@@ -65,14 +69,14 @@ impl Workers {
     /// Starts the threads `<name>.rest.1` and up. `transport` makes each its own way to the venue.
     pub fn start(
         venue: VenueId,
-        name: &str,
+        (name, n_no_creates): (&str, usize),
         gate: &Gate,
         events: &EventSender,
         transport: impl Fn(Severed) -> Result<Box<dyn Transport>, String>,
     ) -> Result<Workers, String> {
         let cannot = |why: &dyn std::fmt::Display| format!("the workers of {name} cannot start: {why}");
         let mut workers = Vec::new();
-        for number in 0..N_ANY + N_NO_CREATES {
+        for number in 0..N_ANY + n_no_creates {
             let (to, requests) = bounded::<Box<Request>>(1);
             let (cut, severed) = bounded(1);
             let is_busy = Arc::new(AtomicU64::new(0));
