@@ -81,8 +81,8 @@ pub struct VenueSettings {
     pub sim: SimSettings,
 }
 
-/// Where a venue is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// Where a venue is reached, and how fast it lets us go.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// Which of the venue's worlds.
     pub environment: Environment,
@@ -92,6 +92,20 @@ pub struct Connection {
     pub ws_public_url: Option<String>,
     /// Instead of the venue's own address for the account's stream.
     pub ws_private_url: Option<String>,
+    /// The account may go so many times as fast as the venue's ordinary ones. What its answers tell goes before it.
+    pub rate_multiple: u32,
+}
+
+impl Default for Connection {
+    fn default() -> Connection {
+        Connection {
+            environment: Environment::default(),
+            rest_url: None,
+            ws_public_url: None,
+            ws_private_url: None,
+            rate_multiple: 1,
+        }
+    }
 }
 
 /// Which of a venue's worlds.

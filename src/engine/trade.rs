@@ -5,23 +5,25 @@
 //! cycle); while anything holds trading, nothing is created.
 //! Never does: scan all orders for an event, or stop the process. The stop is another machine.
 
+mod pulls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::exposure::Exposure;
 use super::holds::{Hold, Holds, Resting};
 use super::market::Market;
-use super::reconcile::{Reconcile, Reconciled};
+use super::reconcile::Reconcile;
 use super::risk::{GateView, RiskGate, RiskRefusal};
-use super::stale::{Staleness, Turned};
+use super::stale::Staleness;
 use super::strategy::{AdoptedOrder, OrderChange, Slot, Strategy, View, Wish, build};
 use crate::domain::action::{Action, Level};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{DiskNews, Event, LinkState, MarketNews, Quote, Stream};
 use crate::domain::ids::{ClientOrderId, InstrumentId, StrategyLetter, Symbol, VenueId};
 use crate::domain::instrument::Instrument;
-use crate::domain::money::{Decimal, Lots};
-use crate::domain::order::{FillKind, OrderTerms};
+use crate::domain::money::Lots;
+use crate::domain::order::OrderTerms;
 use crate::domain::position::Position;
 use crate::domain::record::{Record, RiskState};
 use crate::domain::request::RefusalKind;
@@ -32,8 +34,6 @@ use crate::orders::machine::Order;
 use crate::orders::status;
 use crate::orders::sweep::Before;
 
-/// Why an instrument is held.
-const DIFFERS: &str = "our books and the venue's differ";
 /// A refusal that repeats is said at most this often.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -238,27 +238,6 @@ impl Trade {
         }
     }
 
-    /// Prices that are too old are no prices: what rests by them is pulled, and only there.
-    fn judge_age(&mut self, at: Stamp, out: &mut Vec<Action>) {
-        for turned in self.staleness.pass(at.boot, &self.market) {
-            match turned {
-                Turned::Stale(instrument, after) => {
-                    self.gate.stale(instrument, after);
-                    self.market.hide(instrument);
-                    self.pull(at, instrument, out);
-                    let (symbol, after_s) = (self.symbol(instrument), after.as_secs());
-                    let text =
-                        format!("{symbol}: no price for over {after_s} s; its quotes are pulled until one comes");
-                    out.push(Action::Say(Level::Warn, text));
-                }
-                Turned::Fresh(instrument) => {
-                    self.gate.fresh(instrument);
-                    out.push(Action::Say(Level::Info, format!("{}: prices come again", self.symbol(instrument))));
-                }
-            }
-        }
-    }
-
     fn symbol(&self, instrument: InstrumentId) -> &Symbol {
         self.desk.catalogue.instrument(instrument).symbol()
     }
@@ -414,40 +393,6 @@ impl Trade {
                 self.pull_uncovered(at, venue, out);
             }
             Note::Instruments(..) | Note::ClockOffset(..) | Note::Access(_) => {}
-        }
-    }
-
-    /// Something moved the account that no strategy wished for. What takes positions away is always said.
-    fn external(&mut self, at: Stamp, instrument: InstrumentId, what: FillKind, words: String, out: &mut Vec<Action>) {
-        let held = self.desk.position(instrument).qty;
-        match what {
-            FillKind::Liquidation | FillKind::Deleveraging | FillKind::Settlement => {
-                out.push(Action::Say(Level::Error, format!("{words}. Held now: {held}. Compare with the venue")));
-            }
-            FillKind::Trade => {
-                let text = format!("{words}. Booked, held now: {held}; it counts for position, profit and limits");
-                self.say_sometimes(at, Level::Warn, text, out);
-            }
-            FillKind::Funding | FillKind::Opening => self.say_sometimes(at, Level::Info, words, out),
-        }
-    }
-
-    /// A switch is lost: no more may rest at its venue than may rest uncovered.
-    fn pull_uncovered(&mut self, at: Stamp, venue: VenueId, out: &mut Vec<Action>) {
-        let view = GateView {
-            catalogue: &self.desk.catalogue,
-            market: &self.market,
-            exposure: &self.exposure,
-            position: Decimal::ZERO,
-            is_covered: &|venue| self.desk.is_covered(venue),
-        };
-        if self.gate.has_too_much_uncovered(&view) {
-            let name = self.desk.catalogue.venue(venue).name.clone();
-            let text = format!(
-                "{name}: more rests without a dead man's switch than uncovered_max_notional allows: it is cancelled"
-            );
-            out.push(Action::Say(Level::Error, text));
-            self.pull_where(at, |order| order.key.venue == venue, out);
         }
     }
 
@@ -623,77 +568,11 @@ impl Trade {
         }
     }
 
-    fn reconcile(&mut self, at: Stamp, out: &mut Vec<Action>) {
-        for place in 0..self.reconciles.len() {
-            let Some(result) = self.reconciles[place].pass(at, &mut self.desk, out) else { continue };
-            let venue = self.reconciles[place].venue();
-            match result {
-                Reconciled::Agrees { released } => {
-                    self.clear_hold(|hold| *hold == Hold::Books(venue), out);
-                    for instrument in released {
-                        self.gate.release(instrument);
-                        let symbol = self.desk.catalogue.instrument(instrument).symbol();
-                        out.push(Action::Say(
-                            Level::Warn,
-                            format!("{symbol}: two reconciliations agree again; it trades on"),
-                        ));
-                    }
-                }
-                Reconciled::Differs { instruments, words } => {
-                    out.push(Action::Say(Level::Error, format!("Our books and the venue's differ: {words}. Quotes are pulled until two reconciliations agree")));
-                    for instrument in instruments {
-                        self.gate.hold(instrument, DIFFERS);
-                        self.pull(at, instrument, out);
-                    }
-                }
-                Reconciled::Failed(why) => {
-                    self.holds.set(Hold::Books(venue), Resting::Cancel, None, at, &self.desk);
-                    out.push(Action::Say(
-                        Level::Error,
-                        format!(
-                            "Three reconciliations in a row failed ({why}); the venue is paused until one succeeds"
-                        ),
-                    ));
-                }
-            }
-        }
-    }
-
     /// Ends orders that have not been handed over yet.
     fn end_unsent(&mut self, at: Stamp, which: impl Fn(&Order) -> bool, out: &mut Vec<Action>) {
         let unsent: Vec<_> = self.desk.orders.new_orders().filter(|order| which(order)).map(Order::id).collect();
         for id in unsent {
             self.desk.cancel(at, id, 0, out);
-        }
-    }
-
-    /// Contracts that differ from the venue's at the start trade only after two comparisons have agreed.
-    fn hold_what_differs(&mut self) {
-        for reconcile in &mut self.reconciles {
-            for (instrument, drift) in reconcile.hold_what_differs(&self.desk) {
-                self.gate.hold(instrument, DIFFERS);
-                let symbol = self.desk.catalogue.instrument(instrument).symbol();
-                self.unsaid.push(format!("{symbol}: the venue's position differs from our books by {drift}. It is not traded until two comparisons agree"));
-            }
-        }
-    }
-
-    /// Cancels what rests on one instrument, and ends what was about to.
-    fn pull(&mut self, at: Stamp, instrument: InstrumentId, out: &mut Vec<Action>) {
-        self.pull_where(at, |order| order.terms.instrument == instrument, out);
-    }
-
-    fn pull_where(&mut self, at: Stamp, which: impl Fn(&Order) -> bool, out: &mut Vec<Action>) {
-        self.end_unsent(at, &which, out);
-        let resting: Vec<_> = self
-            .desk
-            .orders
-            .open()
-            .filter(|order| which(order))
-            .map(|order| (order.id(), self.desk.cancel_rank(order)))
-            .collect();
-        for (id, rank) in resting {
-            self.desk.cancel(at, id, rank, out);
         }
     }
 

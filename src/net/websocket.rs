@@ -470,7 +470,6 @@ impl WsSession {
 impl Drop for WsSession {
     fn drop(&mut self) {
         // The cutter holds a clone: without this the peer would not see an end.
-        self.socket.get_mut().shut();
         self.cutter.detach(self.number);
     }
 }

@@ -1,8 +1,7 @@
 //! News from the venue: pushes, rows of lists, fills, prices. One door for all three machines.
 //!
 //! Always holds: a fill of ours is booked once, whatever the state of its order and whether or not we know it, and so is
-//! whatever else moves the account (`externals`); an
-//! order of ours that nobody here knew is taken in, never ignored.
+//! whatever else moves the account (`externals`); an order of ours that nobody here knew is taken in, never ignored.
 
 use std::collections::BTreeMap;
 

@@ -434,3 +434,47 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+    const TIMER: Switch = Switch::Timer { window: WINDOW, renew_every: Duration::from_secs(5) };
+
+    fn seconds(seconds: u64) -> Boot {
+        Boot::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn armed(kind: Switch) -> Keeper {
+        Keeper { phase: Phase::Armed, held_from: seconds(100), next_at: seconds(105), ..Keeper::new(kind) }
+    }
+
+    #[test]
+    fn one_request_about_a_switch_is_on_its_way_at_a_time() {
+        let mut keeper = armed(TIMER);
+        assert_eq!(keeper.next_ask(seconds(104)), None);
+        assert_eq!(keeper.next_ask(seconds(105)), Some(SwitchAsk::Arm));
+        keeper.is_asking = true;
+        keeper.phase = Phase::Disarming { is_set: false };
+        assert_eq!(keeper.next_ask(seconds(106)), None, "the disarming waits for the renewal");
+        keeper.is_asking = false;
+        assert_eq!(keeper.next_ask(seconds(106)), Some(SwitchAsk::Disarm));
+    }
+
+    #[test]
+    fn a_timer_fires_a_window_after_the_last_renewal_and_a_bond_a_window_after_the_stream_broke() {
+        assert_eq!(armed(TIMER).fires_at(), seconds(130));
+        let mut bond = armed(Switch::Session { window: WINDOW });
+        assert_eq!(bond.fires_at(), Boot::NEVER);
+        bond.private_down_since = Some(seconds(200));
+        assert_eq!(bond.fires_at(), seconds(230));
+    }
+
+    #[test]
+    fn after_the_workers_are_gone_nothing_is_asked_any_more() {
+        let mut keeper = armed(TIMER);
+        keeper.has_ended = true;
+        assert_eq!(keeper.next_ask(seconds(200)), None);
+    }
+}

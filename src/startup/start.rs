@@ -28,6 +28,8 @@ const START_BUDGET: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Signatures and deadlines need a clock at least this close to the venue's.
 const CLOCK_OFFSET_MAX_MS: i64 = 1_000;
+/// Different troubles of a venue that are said while the start still tries; some name a moment and are never the same.
+const TOLD_TROUBLES_MAX: usize = 8;
 /// What `status` says meanwhile.
 const PHASE: &str = "starting: reading the accounts";
 
@@ -96,6 +98,8 @@ struct VenueStart {
     books_began: Option<Boot>,
     is_done: bool,
     last_trouble: String,
+    /// What the operator has been told of it.
+    told_troubles: BTreeSet<String>,
 }
 
 impl VenueStart {
@@ -152,6 +156,7 @@ impl Start {
                     books_began: None,
                     is_done: false,
                     last_trouble: "no answer yet".into(),
+                    told_troubles: BTreeSet::new(),
                 })
             })
             .collect();
@@ -199,10 +204,12 @@ impl Start {
                 Event::Link(venue, stream, LinkState::Up) => self.with(*venue, |at_venue| {
                     at_venue.up.insert(*stream);
                 }),
-                Event::Link(venue, stream, LinkState::Down(why)) => self.with(*venue, |at_venue| {
-                    at_venue.up.remove(stream);
-                    at_venue.last_trouble = format!("{stream:?} stream down: {why}");
-                }),
+                Event::Link(venue, stream, LinkState::Down(why)) => {
+                    self.with(*venue, |at_venue| {
+                        at_venue.up.remove(stream);
+                    });
+                    self.trouble(*venue, &format!("{stream:?} stream down: {why}"), out);
+                }
                 Event::Quote(quote) => {
                     self.quotes.insert((quote.venue, quote.symbol.clone()), quote.clone());
                 }
@@ -347,7 +354,7 @@ impl Start {
                 Note::Filled { .. } => self.n_missed_fills += 1,
                 Note::Listed(venue) => self.hear_listing(venue),
                 Note::ListingFailed(venue, why) | Note::FillsFailed(venue, why) | Note::AskFailed(venue, _, why) => {
-                    self.trouble(venue, &why);
+                    self.trouble(venue, &why, out);
                 }
                 Note::Instruments(venue, _) => {
                     self.with(venue, |at_venue| at_venue.has_instruments = true);
@@ -390,8 +397,18 @@ impl Start {
         }
     }
 
-    fn trouble(&mut self, venue: VenueId, why: &str) {
-        self.with(venue, |at_venue| why.clone_into(&mut at_venue.last_trouble));
+    /// Something did not come about and is tried again. Each trouble is said once, at once: who has mistyped a key need
+    /// not wait until the start gives up.
+    fn trouble(&mut self, venue: VenueId, why: &str, out: &mut Vec<Action>) {
+        let Some(at_venue) = self.venues.iter_mut().find(|at_venue| at_venue.id == venue) else { return };
+        why.clone_into(&mut at_venue.last_trouble);
+        let is_new = !at_venue.told_troubles.contains(why);
+        if is_new && at_venue.told_troubles.len() < TOLD_TROUBLES_MAX {
+            at_venue.told_troubles.insert(why.to_owned());
+            let text =
+                format!("{}: {why}. The start tries again, for {} s in all", at_venue.name, START_BUDGET.as_secs());
+            out.push(Action::Say(Level::Warn, text));
+        }
     }
 
     fn hear_clock(&mut self, venue: VenueId, offset_ms: i64, error: Duration) {

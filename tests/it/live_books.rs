@@ -11,11 +11,11 @@ use lastorders::domain::settings::{
 };
 use lastorders::exchange::{Ask, AskKind, Exchange, Fault, NewOrder, On, Plan, PostOnlyCross, Setup};
 use lastorders::sim::settings::{ladder, quiet};
-use lastorders::sim::world::World;
+use lastorders::sim::world::{ACCOUNT, World};
 
 use crate::worlds::{
-    MINUTE, SECOND, assert_clean_stop, btc, crowd, decimal, foreign_ask, foreign_order, ladder_of, n_requests, now,
-    open, report, resting, said, state_on_disk, trade_until_resting, world_at_rest,
+    MINUTE, SECOND, assert_clean_stop, btc, crowd, decimal, foreign_ask, foreign_order, ladder_of, ledger_mark,
+    n_requests, now, open, report, resting, said, state_on_disk, trade_until_resting, world_at_rest,
 };
 
 fn perp() -> Symbol {
@@ -126,11 +126,13 @@ fn what_others_did_before_our_books_began_is_not_booked() {
     let mut world = World::new(settings.clone());
     foreign_order(&mut world, 0, "by-hand-1", Side::Sell, "70000", "1");
     crowd(&mut world, 0, 10, Side::Buy, "70000", "1");
-    world.run_for(MINUTE);
-    for _ in 0..2 {
+    world.run_for(5 * SECOND);
+    assert_eq!(world.venues[0].exchange.fills(ACCOUNT).len(), 1, "it was made");
+    for _ in 0..3 {
+        // Soon enough that the overlap of the lists shows it again.
         world.start().unwrap();
-        trade_until_resting(&mut world, 5);
-        world.run_for(3 * MINUTE);
+        wait_for_trading(&mut world);
+        world.run_for(10 * SECOND);
         assert_eq!(booked(&world, &settings, &btc()), Position::default());
         assert!(!differs(&world, 0), "{:#?}", world.said);
         world.kill();
@@ -305,6 +307,13 @@ fn contracts_that_differ_while_trading_are_pulled_alone_until_two_comparisons_ag
     world.venues[0].exchange.plan(Plan::next(On::Ask(AskKind::Positions), Fault::ServerError)).unwrap();
     world.run_for(2 * MINUTE);
     assert_eq!(open(&world).len(), 8);
+    world.venues[0].positions_by_hand.insert(perp(), decimal("0.7"));
+    let from = ledger_mark(&world, 0);
+    assert!(world.run_until(2 * MINUTE, |world| n_requests(world, 0, from, "positions") > 0));
+    world.run_for(SECOND);
+    world.venues[0].positions_by_hand.clear();
+    world.run_for(3 * MINUTE);
+    assert!(open(&world).len() == 8 && !differs(&world, 0), "the second look did not confirm it: {:#?}", world.said);
     world.venues[0].positions_by_hand.insert(perp(), decimal("-0.002"));
     assert!(world.run_until(3 * MINUTE, |world| open(world).len() == 3), "{:#?}", world.said);
     assert!(open(&world).iter().all(|order| order.symbol == btc()), "only what differs is pulled");

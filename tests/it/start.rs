@@ -289,6 +289,18 @@ fn a_venue_that_is_silent_about_one_thing_keeps_us_from_trading() {
 }
 
 #[test]
+fn trouble_is_said_while_the_start_still_tries_and_only_once() {
+    let mut world = World::new(resting(3));
+    world.venues[0].exchange.plan(Plan::always(On::Ask(AskKind::Balances), Fault::ServerError)).unwrap();
+    world.start().unwrap();
+    world.run_for(10 * SECOND);
+    assert!(world.verdict.is_none(), "it still tries");
+    let told: Vec<_> = said(&world, 0).into_iter().filter(|text| text.contains("tries again")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].starts_with("main: ") && told[0].contains("60 s"), "{told:#?}");
+}
+
+#[test]
 fn trouble_that_passes_only_delays_a_start() {
     for kind in [AskKind::Instruments, AskKind::Time, AskKind::Balances, AskKind::ListOpen, AskKind::ListFills] {
         for fault in [Fault::AnswerLost, Fault::ServerError, Fault::RateLimited { retry_after_ms: 2_000 }] {

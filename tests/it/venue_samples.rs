@@ -28,7 +28,7 @@ struct Samples {
 
 impl Samples {
     fn find() -> Option<Samples> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/venues/samples/bybit");
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/venues/samples/bybit");
         folder.is_dir().then_some(Samples { folder, seen: BTreeSet::new() })
     }
 

@@ -103,6 +103,7 @@ impl Page<'_> {
         }
         let connection = &venue.connection;
         self.key("environment", quoted(connection.environment.word()));
+        self.key("rate_multiple", connection.rate_multiple.to_string());
         for (key, address) in [
             ("rest_url", &connection.rest_url),
             ("ws_public_url", &connection.ws_public_url),

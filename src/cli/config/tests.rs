@@ -478,7 +478,7 @@ fn the_sample_names_every_key_of_a_real_venue() {
         .filter(|(table, _)| table == "[[venue]]")
         .map(|(_, key)| key.as_str())
         .collect();
-    assert_eq!(only_real, ["environment", "rest_url", "ws_private_url", "ws_public_url"]);
+    assert_eq!(only_real, ["environment", "rate_multiple", "rest_url", "ws_private_url", "ws_public_url"]);
     for key in only_real {
         assert!(SAMPLE.lines().any(|line| line.starts_with(&format!("# {key} = "))), "{key} is not in the sample");
     }

@@ -20,7 +20,7 @@ const BUILT: [VenueKind; 2] = [VenueKind::Sim, VenueKind::Bybit];
 const NOT_BUILT: &str = "This exchange is not built yet.";
 const KINDS_NOW: &str = "This version trades on `bybit`, and on `sim`, the built-in market.";
 /// What the built-in market has no use for.
-const REAL_ONLY: [&str; 4] = ["environment", "rest_url", "ws_public_url", "ws_private_url"];
+const REAL_ONLY: [&str; 5] = ["environment", "rate_multiple", "rest_url", "ws_public_url", "ws_private_url"];
 
 /// Whether this version can trade there.
 pub(crate) fn is_built(kind: VenueKind) -> bool {
@@ -112,6 +112,7 @@ fn connection(section: &Section<'_>, names: &mut Names, name: Option<&str>) -> C
         rest_url: address("rest_url", Purpose::Rest),
         ws_public_url: address("ws_public_url", Purpose::Stream),
         ws_private_url: address("ws_private_url", Purpose::Stream),
+        rate_multiple: section.whole_u32("rate_multiple", (1, 1_000)).unwrap_or(1),
     }
 }
 

@@ -11,8 +11,8 @@ pub(super) const CLOSED_IN_HANDSHAKE: &str =
 
 /// Why TLS was refused, and what to do.
 pub(super) fn tls(error: &TlsError, host: &str) -> String {
-    let what = match error {
-        TlsError::InvalidCertificate(bad) => return certificate(bad, host),
+    match error {
+        TlsError::InvalidCertificate(bad) => certificate(bad, host),
         TlsError::InvalidMessage(_) => "it does not speak TLS: check scheme and port of the address".to_owned(),
         TlsError::PeerIncompatible(why) => {
             format!("it offers no TLS that is safe enough (1.2 or newer is needed): {why:?}")
@@ -25,8 +25,7 @@ pub(super) fn tls(error: &TlsError, host: &str) -> String {
         }
         TlsError::AlertReceived(alert) => format!("it refused TLS ({alert:?}): check the address"),
         other => format!("TLS failed: {other}"),
-    };
-    what
+    }
 }
 
 fn certificate(bad: &CertificateError, host: &str) -> String {

@@ -23,15 +23,28 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotGood {
     /// This is the answer.
-    Answered(Answered),
+    Answered(Box<Answered>),
     /// Our clock is off; the venue's stood there.
     ClockWrong(Wall),
+}
+
+impl NotGood {
+    /// The refusal, if it is one.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            NotGood::Answered(answered) => match &**answered {
+                Answered::Refused(refusal) => Some(refusal),
+                _ => None,
+            },
+            NotGood::ClockWrong(_) => None,
+        }
+    }
 }
 
 impl From<Misread> for NotGood {
     /// What cannot be understood proves nothing.
     fn from(misread: Misread) -> NotGood {
-        NotGood::Answered(Answered::Unknown(misread.0))
+        NotGood::Answered(Box::new(Answered::Unknown(misread.0)))
     }
 }
 
@@ -105,7 +118,7 @@ impl Envelope {
         let words = joined(&format!("{code} {}", redacted(words, key)), mend);
         match self.not_good(verdict, &words) {
             _ if verdict == Verdict::Done => Leg::Done,
-            NotGood::Answered(answered) => Leg::Not(answered),
+            NotGood::Answered(answered) => Leg::Not(*answered),
             // One order of a batch cannot be signed again by itself.
             NotGood::ClockWrong(_) => Leg::Not(Answered::Later { wait: WAIT_MIN, why: words }),
         }
@@ -113,7 +126,7 @@ impl Envelope {
 
     fn not_good(&self, verdict: Verdict, words: &str) -> NotGood {
         let words = words.to_owned();
-        NotGood::Answered(match verdict {
+        NotGood::Answered(Box::new(match verdict {
             Verdict::Refused(kind) => Answered::Refused(Refusal { kind, text: words }),
             Verdict::Later(at_least) => {
                 Answered::Later { wait: self.wait.unwrap_or(at_least).max(at_least).max(WAIT_MIN), why: words }
@@ -123,7 +136,7 @@ impl Envelope {
                 None => Answered::Later { wait: Duration::from_secs(1), why: words },
             },
             Verdict::Unknown | Verdict::Done => Answered::Unknown(words),
-        })
+        }))
     }
 
     fn words(&self, code: i64, body: &Result<Fields<'_>, Misread>, mend: &str, key: Option<&ApiKey>) -> String {

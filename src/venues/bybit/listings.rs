@@ -19,7 +19,7 @@ use super::requests::{Query, ask};
 use super::rows;
 use super::symbols::Category;
 use crate::domain::order::FillRow;
-use crate::domain::request::{Answered, Facts, Page, Refusal, RefusalKind};
+use crate::domain::request::{Answered, Facts, Page};
 use crate::domain::secret::ApiKey;
 use crate::domain::time::Wall;
 use crate::venues::json::{Fields, Misread};
@@ -108,11 +108,7 @@ pub(super) fn open_orders_listed(home: &Bybit, envelope: &Envelope, page: Option
         }
         // A key without a right to a category that nobody trades here cannot have placed anything there: with a
         // narrow key, as it should be, the account is what the key can see.
-        Err(NotGood::Answered(Answered::Refused(refusal)))
-            if lacks_right(&refusal) && !home.in_use.contains(&category) =>
-        {
-            (Vec::new(), None)
-        }
+        Err(not_good) if lacks_right(&not_good) && !home.in_use.contains(&category) => (Vec::new(), None),
         Err(other) => return Err(other),
     };
     let next = match cursor {
@@ -126,8 +122,8 @@ pub(super) fn open_orders_listed(home: &Bybit, envelope: &Envelope, page: Option
     Ok(Answered::Done(Facts::OpenOrders { rows: found, next }))
 }
 
-fn lacks_right(refusal: &Refusal) -> bool {
-    refusal.kind == RefusalKind::Other && refusal.text.starts_with("10005 ")
+fn lacks_right(not_good: &NotGood) -> bool {
+    not_good.refusal().is_some_and(|refusal| refusal.text.starts_with("10005 "))
 }
 
 /// A window of a category's fills.
@@ -212,11 +208,7 @@ pub(super) fn fills_listed(
     let (list, result): (&[Value], Option<Fields<'_>>) = match envelope.result(About::Ask, home.key.as_ref()) {
         Ok(result) => (result.list("list")?, Some(result)),
         // As with open orders.
-        Err(NotGood::Answered(Answered::Refused(refusal)))
-            if lacks_right(&refusal) && !home.in_use.contains(&category) =>
-        {
-            (&[], None)
-        }
+        Err(not_good) if lacks_right(&not_good) && !home.in_use.contains(&category) => (&[], None),
         Err(other) => return Err(other),
     };
     let now = envelope.server_time.ok_or_else(|| Misread("a list of fills without the venue's time".into()))?.millis();

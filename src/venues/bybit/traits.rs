@@ -68,8 +68,9 @@ pub fn billing() -> Billing {
     Billing { buckets, charges }
 }
 
-/// The lines of categories that are traded: planning goes by the slowest of them.
-fn billing_of(in_use: &[Category]) -> Billing {
+/// The lines of what is traded and can be used: planning goes by the slowest of them. An account that may go faster
+/// creates and cancels faster; reads and the limits of an address stay.
+fn billing_of(in_use: &[Category], batch_cancel_max: usize, rate_multiple: u32) -> Billing {
     let kinds: Vec<_> = in_use
         .iter()
         .map(|category| match category {
@@ -77,8 +78,13 @@ fn billing_of(in_use: &[Category]) -> Billing {
             Category::Linear => InstrumentKind::Linear,
         })
         .collect();
-    let mut billing = billing();
-    billing.charges.retain(|charge| charge.kind.is_none_or(|kind| kinds.contains(&kind)));
+    let usual = billing();
+    let stays = [place::READ, place::ADDRESS].map(|place| usual.buckets[place].name.clone());
+    let mut billing = usual.faster(rate_multiple, |bucket| stays.contains(&bucket.name));
+    billing.charges.retain(|charge| {
+        let is_used = charge.class != CallClass::CancelBatch || batch_cancel_max > 0;
+        is_used && charge.kind.is_none_or(|kind| kinds.contains(&kind))
+    });
     billing
 }
 
@@ -114,11 +120,10 @@ pub fn traits(settings: &VenueSettings, in_use: &[Category], hosts: &Hosts) -> V
     let is_demo = settings.connection.environment == Environment::Demo;
     // Demo accounts have no batch calls for spot.
     let batch_cancel_max = if is_demo && in_use.contains(&Category::Spot) { 0 } else { BATCH_MAX };
+    let billing = billing_of(in_use, batch_cancel_max, settings.connection.rate_multiple);
     // Single and batch cancels have counts of their own, so both together are what can be cancelled. The category
-    // that is slower is what we must be able to get rid of in time.
-    let counts_used = if batch_cancel_max == 0 { 1 } else { 2 };
-    let slowest = in_use.iter().map(|category| per_second(*category)).min();
-    let cancels_per_second = counts_used * slowest.unwrap_or(per_second(Category::Linear));
+    // that is slower is what we must be able to get rid of in time. Windows roll: a second's worth may go at once.
+    let (cancels_per_second, cancel_burst) = billing.cancels_per_second().unwrap_or((0, 0));
     let create_deadline = CREATE_WINDOW_MAX;
     let millis = Duration::from_millis;
     // A local exchange answers at once: waiting as long as for the venue would only make its tests slow.
@@ -145,12 +150,11 @@ pub fn traits(settings: &VenueSettings, in_use: &[Category], hosts: &Hosts) -> V
         settle,
         listing_gap,
         cancels_per_second,
-        // Windows of a second that roll: a second's worth may go at once.
-        cancel_burst: cancels_per_second,
+        cancel_burst,
         request_timeout: Duration::from_secs(5),
         // 500 in all on spot, 500 a contract; counted together here, which is the safe side.
         open_orders_max: 500,
-        billing: billing_of(in_use),
+        billing,
         batch_cancel_by: BatchBy::Kind,
         cancel_all_scopes: if settings.exclusive_account { scopes() } else { Vec::new() },
         stale_after: Some(Duration::from_secs(10)),

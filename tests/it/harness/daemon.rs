@@ -139,8 +139,18 @@ impl Home {
 
     /// A command to the running daemon, such as `status --json`.
     pub(crate) fn command(&self, words: &[&str]) -> io::Result<std::process::Output> {
+        self.command_with(words, &[])
+    }
+
+    /// The same, with variables besides.
+    pub(crate) fn command_with(
+        &self,
+        words: &[&str],
+        environment: &[(&'static str, String)],
+    ) -> io::Result<std::process::Output> {
         let mut command = Command::new(BINARY);
         self.surround(&mut command);
+        command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.args(words).stdin(Stdio::null()).output()
     }
 

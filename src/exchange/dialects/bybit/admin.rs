@@ -214,6 +214,8 @@ pub enum AdminCommand {
     Orders {},
     /// Money and contracts of every account.
     Balances {},
+    /// As after a release of the venue: orders that have ended are shown by the history only.
+    ForgetEnded {},
     /// What arrives waits, until it is let go on.
     Pause {
         /// Whether.
@@ -288,6 +290,10 @@ impl Gateway {
             }
             AdminCommand::Orders {} => Ok(self.all_orders()),
             AdminCommand::Balances {} => Ok(self.all_balances()),
+            AdminCommand::ForgetEnded {} => {
+                self.forgot_at = Some(self.now);
+                Ok(done)
+            }
             AdminCommand::Pause { on } => {
                 self.pause(on);
                 Ok(done)

@@ -77,6 +77,8 @@ pub struct Gateway {
     windows: Windows,
     sockets: BTreeMap<SocketId, Session>,
     feeds: Feeds,
+    /// Orders that ended before are shown by the history only.
+    forgot_at: Option<Micros>,
     switches: Switches,
     mishaps: Mishaps,
     out: Vec<GatewayOut>,
@@ -153,6 +155,7 @@ impl Gateway {
             windows: Windows::default(),
             sockets: BTreeMap::new(),
             feeds: Feeds::default(),
+            forgot_at: None,
             switches,
             mishaps: Mishaps::default(),
             out: Vec::new(),
@@ -375,7 +378,11 @@ fn inner_setup(setup: &GatewaySetup) -> crate::exchange::Setup {
         cancels_per_second: 0,
         creates_per_second: 0,
         batch_cancel_max: desk::BATCH_MAX,
+        cancel_all_max: desk::CANCEL_ALL_MAX,
         synchronous_cancel: false,
         ..setup.setup.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

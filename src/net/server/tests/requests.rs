@@ -99,6 +99,8 @@ fn what_two_readers_might_understand_differently_is_refused_and_ends_the_connect
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n\r\n\r\n"), 400),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"), 400),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n"), 400),
+        (format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\nT: x\n\r\n"), 400),
+        (format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\nT: {}\r\n\r\n", "x".repeat(5_000)), 400),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloo\r\n0\r\n\r\n"), 400),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n"), 400),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n65\r\n"), 413),
@@ -114,6 +116,16 @@ fn what_two_readers_might_understand_differently_is_refused_and_ends_the_connect
         assert_eq!(raw.rest().unwrap(), b"", "{request:?}");
     }
     assert!(stage.requests.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_refusal_arrives_although_the_body_is_on_its_way() {
+    let (server, _) = start(|settings| settings.body_bytes_max = 100);
+    let mut raw = Raw::to(&server);
+    raw.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
+    raw.say(vec![b'x'; 500_000]);
+    assert_eq!(raw.answer().status, 413);
+    assert_eq!(raw.rest().unwrap(), b"");
 }
 
 #[test]

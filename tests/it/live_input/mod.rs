@@ -1,0 +1,243 @@
+//! LIVE through the real binary, everything but its stop: what it refuses and in which words, what it makes of answers
+//! that are none, of streams that break, of accounts that others touch; and the modes that must not touch the venue.
+//!
+//! The venue is `lastorders exchange` (`venue`), some answers of which a proxy in between exchanges for others
+//! (`meddler`). What was sent is read from the exchange's ledger, what was booked from the state directory.
+//!
+//! Always holds: every trader here has a key and a secret of its own that may stand nowhere afterwards; nothing waits
+//! without a deadline, nothing sleeps for luck.
+
+mod judge;
+mod meddler;
+mod refused;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::daemon::{Daemon, Exit, Home, Plan, Whom};
+use crate::harness::wait;
+use crate::oracle::files;
+use crate::venue::exchange::Exchange;
+use crate::venue::ledger::VenueLedger;
+
+/// A start, with everything a busy machine adds.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+/// A start gives up after a minute; the stop after it has its own time.
+const EXIT_LIMIT: Duration = Duration::from_secs(150);
+
+const INSTANCE: &str = "a1b2";
+
+/// The key that a trader here has, unless its test gives it another.
+const KEY: &str = "canary-key-5tXq";
+const SECRET: &str = "canary-secret-9Zr4kW";
+
+/// A small trader: two quotes each way on spot, a few rungs far below on the contract.
+const CONFIG: &str = r#"
+instance = "a1b2"
+
+[[venue]]
+name = "main"
+kind = "bybit"
+symbols = ["BTC-USDT", "BTC-USDT-PERP"]
+exclusive_account = false
+
+[[strategy]]
+name = "mm"
+kind = "market_maker"
+symbols = ["BTC-USDT"]
+levels = 2
+spread_bps = 10
+level_step_bps = 5
+order_qty = "0.002"
+max_position_qty = "0.02"
+skew_bps = 2
+requote_bps = 3
+
+[[strategy]]
+name = "rungs"
+kind = "ladder"
+symbols = ["BTC-USDT-PERP"]
+side = "buy"
+start_offset_bps = 200
+step = "1"
+rungs = 6
+order_qty = "0.001"
+
+[shutdown]
+cancel_timeout_s = 10
+
+[risk]
+max_order_notional = "1000"
+max_position_notional = "50000"
+max_open_orders = 60
+max_orders_per_second = 50
+collar_through_bps = 100
+collar_away_bps = 5000
+max_daily_loss = "5000"
+"#;
+
+/// The words of `--key`: the usual key on account 0.
+fn key_word() -> String {
+    format!("{KEY}:{SECRET}:0")
+}
+
+/// An exchange with the usual key, and further words.
+fn exchange(folder: &Path, words: &[&str]) -> Exchange {
+    let key = key_word();
+    Exchange::start(folder, &[&["--key", key.as_str()], words].concat())
+}
+
+/// Where a trader lives, what it reads and what it is told by its environment.
+struct Desk {
+    folder: TempDir,
+    home: Home,
+    config: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// A command that has ended.
+struct Said {
+    code: Option<i32>,
+    text: String,
+}
+
+impl Desk {
+    /// LIVE towards an exchange at this address.
+    fn live(at: SocketAddr) -> Desk {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Home::new(folder.path());
+        let environment = [
+            ("MODE", "LIVE".to_owned()),
+            ("BYBIT_REST_URL", format!("http://{at}")),
+            ("BYBIT_WS_PUBLIC_URL", format!("ws://{at}/v5/public/linear")),
+            ("BYBIT_WS_PRIVATE_URL", format!("ws://{at}/v5/private")),
+            ("BYBIT_API_KEY", KEY.to_owned()),
+            ("BYBIT_API_SECRET", SECRET.to_owned()),
+        ];
+        Desk { folder, home, config: CONFIG.to_owned(), environment: environment.to_vec() }
+    }
+
+    /// With another value of a variable; an empty one is as none.
+    fn with(mut self, name: &'static str, value: &str) -> Desk {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    fn with_key(self, key: &str, secret: &str) -> Desk {
+        self.with("BYBIT_API_KEY", key).with("BYBIT_API_SECRET", secret)
+    }
+
+    /// With a piece of the configuration exchanged for another.
+    fn with_config(mut self, from: &str, to: &str) -> Desk {
+        assert!(self.config.contains(from), "`{from}` is not in the configuration");
+        self.config = self.config.replace(from, to);
+        self
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn value_of(&self, name: &str) -> &str {
+        self.environment.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// Starts the trader.
+    fn start(&self) -> Trader<'_> {
+        let mut plan = Plan::new(&self.config);
+        plan.environment.clone_from(&self.environment);
+        Trader { desk: self, daemon: Daemon::start(&self.home, &plan) }
+    }
+
+    /// Starts it and waits until it trades.
+    fn start_ready(&self) -> Trader<'_> {
+        let mut trader = self.start();
+        trader.daemon.wait_ready(READY_LIMIT).unwrap_or_else(|why| panic!("{why}"));
+        trader
+    }
+
+    /// Runs it until it ends by itself.
+    fn run_out(&self) -> Said {
+        let before = self.home.printed().len();
+        let exit = self.start().wait_exit();
+        Said { code: exit.code, text: self.home.printed()[before..].to_owned() }
+    }
+
+    /// A command beside the trader, or without one.
+    fn command(&self, words: &[&str]) -> Said {
+        std::fs::write(self.place("lastorders.toml"), &self.config).expect("a file in a temporary folder");
+        let output: Output = self.home.command_with(words, &self.environment).expect("the binary under test runs");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Said { code: output.status.code(), text }
+    }
+
+    /// What the running trader says of itself.
+    fn status(&self) -> Option<Value> {
+        let said = self.command(&["status", "--json"]);
+        serde_json::from_str(&said.text).ok()
+    }
+
+    /// What lies on disk after a run.
+    fn state(&self) -> Value {
+        files::read_state(&self.home.state().join("state.json")).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Client ids of ours begin so.
+    fn ours() -> String {
+        format!("lo{INSTANCE}")
+    }
+}
+
+/// A running trader.
+struct Trader<'d> {
+    desk: &'d Desk,
+    daemon: Daemon,
+}
+
+impl Trader<'_> {
+    fn wait_exit(&mut self) -> Exit {
+        self.daemon.wait_exit(EXIT_LIMIT).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Asks it to end as a supervisor does.
+    fn terminate(&mut self) -> Exit {
+        self.daemon.signal(Whom::Run, Signal::TERM);
+        self.wait_exit()
+    }
+
+    /// Waits for something, while it must not end.
+    fn wait_for<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        wait::until(READY_LIMIT, what, || look()).unwrap_or_else(|why| panic!("{why}\n{}", self.desk.home.printed()))
+    }
+}
+
+/// Orders of an account that live and are ours.
+fn ours_live(ledger: &VenueLedger, account: u64) -> usize {
+    let ours = Desk::ours();
+    ledger.live_of(account).iter().filter(|id| id.starts_with(&ours)).count()
+}
+
+/// Plays every case at once, each in a thread of its own, and says of every one that failed.
+fn all_at_once<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, play: impl Fn(&C) -> Vec<String> + Sync) {
+    let mut failures = Vec::new();
+    std::thread::scope(|scope| {
+        let players: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| play(case)))).collect();
+        for (name, player) in players {
+            match player.join() {
+                Ok(findings) => failures.extend(findings.into_iter().map(|what| format!("{name}: {what}"))),
+                Err(panic) => {
+                    let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned());
+                    failures.push(format!("{name}: {why}"));
+                }
+            }
+        }
+    });
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), cases.len(), failures.join("\n\n"));
+}
