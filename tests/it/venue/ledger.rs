@@ -201,7 +201,8 @@ impl VenueLedger {
     /// bills it: a batch costs its orders.
     pub(crate) fn busiest_seconds(&self) -> BTreeMap<(u64, String, bool), usize> {
         let mut times: BTreeMap<(u64, String, bool), Vec<(i64, usize)>> = BTreeMap::new();
-        for arrival in self.arrivals.iter().filter(|arrival| arrival.code == 0) {
+        // What was refused for being too much was asked for all the same.
+        for arrival in self.arrivals.iter().filter(|arrival| matches!(arrival.code, 0 | 10_006)) {
             let Some(account) = arrival.account else { continue };
             // What names no market is counted with the contracts.
             let market = (account, arrival.path.clone(), arrival.is_contract.unwrap_or(true));
