@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::trader::{Stand, Struck, VENUE, open_ids};
+use super::trader::{Stand, Struck, VENUE};
 use crate::harness::daemon::Exit;
 use crate::harness::met::Outcome;
-use crate::oracle::verdict::{Books, Run, judge_by};
-use crate::venue::ledger::{VenueLedger, trade_of};
+use crate::oracle::verdict::{Books, Run, judge_by, judge_residue};
+use crate::venue::ledger::{self, VenueLedger};
 
 /// Most in any second, by path: on spot, on contracts. As the venue publishes it for an ordinary account.
 const LIMITS: [(&str, usize, usize); 4] = [
@@ -21,6 +21,11 @@ const LIMITS: [(&str, usize, usize); 4] = [
 /// Of every list.
 const READS_MAX: usize = 50;
 const RATE_LIMITED: i64 = 10_006;
+
+/// The daemon keeps the two sides of a trade apart by the order: `EXEC:ORDER`.
+fn trade_of(name: &str) -> Option<String> {
+    ledger::trade_of(name.rsplit_once(':').map_or(name, |(exec_id, _)| exec_id))
+}
 
 /// What a run left must be as it is after a clean end: nothing open, everything booked, the report true.
 pub(super) fn settle(outcome: &mut Outcome, stand: &Stand, struck: &Struck, exit: Exit, was_killed: bool) {
@@ -40,8 +45,17 @@ pub(super) fn settle(outcome: &mut Outcome, stand: &Stand, struck: &Struck, exit
     note(outcome, stand, struck, &ledger);
 }
 
+/// What a run left that could not clean up: every order that rests is named, and what it did know is booked once.
+pub(super) fn settle_residue(outcome: &mut Outcome, stand: &Stand, struck: &Struck) {
+    let ledger = stand.ledger();
+    let books = [Books { venue: VENUE, ledger: &ledger.book, trade_of }];
+    let run = Run { folder: &stand.state(), venues: &[VENUE], exit_code: 3, was_killed: false };
+    outcome.findings.extend(judge_residue(run, &books).findings);
+    note(outcome, stand, struck, &ledger);
+}
+
 /// What the signal met.
-pub(super) fn note(outcome: &mut Outcome, stand: &Stand, struck: &Struck, ledger: &VenueLedger) {
+fn note(outcome: &mut Outcome, stand: &Stand, struck: &Struck, ledger: &VenueLedger) {
     outcome.was_ready = struck.was_ready;
     outcome.was_born = true;
     for name in struck.states(stand) {
@@ -126,9 +140,4 @@ pub(super) fn limits_were_kept(ledger: &VenueLedger) -> Vec<String> {
         }
     }
     findings
-}
-
-/// What rests on the book, in words.
-pub(super) fn nothing_rests(ledger: &VenueLedger) -> Vec<String> {
-    open_ids(&ledger.book).into_iter().map(|id| format!("{id} rests on the book")).collect()
 }

@@ -17,8 +17,10 @@
 
 #![allow(clippy::print_stdout, reason = "seed and histogram are read with --nocapture, and shown when a test fails")]
 
+mod faults;
 mod judge;
 mod stops;
+mod table;
 mod trader;
 
 /// A switch of these tests.

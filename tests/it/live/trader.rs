@@ -55,6 +55,8 @@ impl Terms {
 
     fn config(&self) -> String {
         let Terms { is_exclusive, cancel_timeout_s, .. } = self;
+        // What a stop can cancel in its time: 0.7 of twenty a second.
+        let n_orders_max = 14 * cancel_timeout_s;
         let mut text = format!(
             r#"instance = "{INSTANCE}"
 
@@ -70,7 +72,7 @@ cancel_timeout_s = {cancel_timeout_s}
 [risk]
 max_order_notional = "200000"
 max_position_notional = "10000000"
-max_open_orders = 400
+max_open_orders = {n_orders_max}
 max_orders_per_second = 18
 max_daily_loss = "1000000"
 "#
@@ -191,6 +193,19 @@ impl Stand {
             None
         });
         seen.map_err(|why| format!("{why}\n{}", self.printed()))
+    }
+
+    /// Waits until a fault has struck.
+    pub(super) fn wait_struck(&self, word: &str) -> Result<(), String> {
+        let place = self.exchange.ledger_path();
+        let wanted = format!("\"fault\":\"{word}\"");
+        wait::until(READY_LIMIT, &format!("the fault {word}"), || {
+            let has_struck = std::fs::read_to_string(&place).unwrap_or_default().contains(&wanted);
+            if !has_struck {
+                wait::let_pass(LOOK);
+            }
+            has_struck.then_some(())
+        })
     }
 
     /// Sends a signal, and says when. What it met is read from the daemon's own records later, by `states_at`.

@@ -127,6 +127,37 @@ pub(crate) fn judge_by(run: Run<'_>, books: &[Books<'_>]) -> Verdict {
     verdict
 }
 
+/// Judges what a daemon left that could not clean up, by its own exit code: what is open must be named, and nothing be
+/// booked that did not happen, or twice. What it could not learn it need not know; the next run must.
+pub(crate) fn judge_residue(run: Run<'_>, books: &[Books<'_>]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let findings = &mut verdict.findings;
+    let state = match files::read_state(&run.folder.join("state.json")) {
+        Ok(state) => state,
+        Err(what) => {
+            findings.push(what);
+            return verdict;
+        }
+    };
+    let journal = Journal::read(&run.folder.join("journal"), !run.was_killed);
+    findings.extend(journal.findings.iter().cloned());
+    let mut still_open = BTreeSet::new();
+    for books in books {
+        let Books { venue, ledger, .. } = books;
+        findings.extend(ledger.findings.iter().map(|what| format!("{venue}: {what}")));
+        findings.extend(fills_are_true(&state, &journal, books));
+        still_open.extend(ledger.open().map(|(id, _)| id.clone()));
+        verdict.orders += ledger.orders.len();
+        verdict.fills += ledger.fills.len();
+    }
+    match read_json(&run.folder.join("last_shutdown.json")) {
+        Ok(report) => findings.extend(report_is_true(&report, &still_open, run.exit_code)),
+        Err(what) => findings.push(what),
+    }
+    findings.extend(everything_is_released(run.folder));
+    verdict
+}
+
 pub(crate) fn read_json(path: &Path) -> Result<Value, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: no JSON: {error}", path.display()))
@@ -199,24 +230,32 @@ fn orders_agree(state: &Value, venue: &str, ledger: &Ledger) -> Vec<String> {
 
 /// Each of our trades is in the books, none twice, and no other.
 fn fills_are_booked_once(state: &Value, journal: &Journal, books: &Books<'_>) -> Vec<String> {
+    let mut findings = fills_are_true(state, journal, books);
+    let Books { venue, ledger, trade_of } = books;
+    let names = state["venues"][*venue]["recent_trades"].as_object();
+    let booked: BTreeSet<String> = names.into_iter().flatten().filter_map(|(name, _)| trade_of(name)).collect();
+    let newest_ms = ledger.fills.values().map(|fill| fill.at_ms).max().unwrap_or_default();
+    for (id, fill) in &ledger.fills {
+        let is_remembered = fill.at_ms > newest_ms - TRADES_KEPT_MS;
+        if is_remembered && !booked.contains(id) {
+            findings.push(format!("{venue}: trade {id} of {} is not booked", fill.client_id));
+        }
+    }
+    findings
+}
+
+/// What is booked did happen, as it is booked, and is booked once.
+fn fills_are_true(state: &Value, journal: &Journal, books: &Books<'_>) -> Vec<String> {
     let mut findings = Vec::new();
     let Books { venue, ledger, trade_of } = books;
-    let account = &state["venues"][*venue];
     let mut booked = BTreeSet::new();
-    for (name, _) in account["recent_trades"].as_object().into_iter().flatten() {
+    for (name, _) in state["venues"][*venue]["recent_trades"].as_object().into_iter().flatten() {
         let Some(id) = trade_of(name).filter(|id| ledger.fills.contains_key(id)) else {
             findings.push(format!("{venue}: trade {name} is booked and never happened"));
             continue;
         };
         if !booked.insert(id) {
             findings.push(format!("{venue}: trade {name} is booked by two names"));
-        }
-    }
-    let newest_ms = ledger.fills.values().map(|fill| fill.at_ms).max().unwrap_or_default();
-    for (id, fill) in &ledger.fills {
-        let is_remembered = fill.at_ms > newest_ms - TRADES_KEPT_MS;
-        if is_remembered && !booked.contains(id.as_str()) {
-            findings.push(format!("{venue}: trade {id} of {} is not booked", fill.client_id));
         }
     }
     let mut journaled = BTreeSet::new();
