@@ -504,10 +504,11 @@ impl Desk {
         self.send(at, venue, call, about, Boot::NEVER, out);
     }
 
-    /// The last moment a create of this order can still arrive at the venue, plus the lag of the venue's lists.
+    /// When an order that arrived at all must show: its create cannot arrive any later, and lists have caught up. A
+    /// fresh order takes longer to appear than a known one to change, so the venue's `settle` counts where it is longer.
     pub(super) fn arrives_by(&self, order: &Order) -> Boot {
         let traits = &self.catalogue.venue(order.key.venue).traits;
-        order.handed_over_at.after(traits.create_deadline).after(traits.lag)
+        order.handed_over_at.after(traits.settle.max(traits.create_deadline.saturating_add(traits.lag)))
     }
 
     pub(super) fn send(
