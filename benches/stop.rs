@@ -35,7 +35,7 @@ use lastorders::domain::settings::Settings;
 use lastorders::domain::time::Boot;
 use lastorders::exchange::{Ask, Emit, Exchange, Micros, NewOrder, Setup, Ticket};
 use lastorders::runtime::channels::inbox;
-use lastorders::runtime::paper::PaperVenue;
+use lastorders::runtime::paper::{PaperVenue, Source};
 use lastorders::sim::settings::{ladder, quiet, venue};
 use lastorders::sim::world::{ACCOUNT, World};
 use rustix::process::{Pid, Signal, kill_process};
@@ -344,7 +344,14 @@ fn floor(n: u32, state_bytes: &[u8]) -> std::io::Result<Floor> {
     let place = folder.path().join("main.jsonl");
     write_ledger(&place, n)?;
     let (mut inbox, events, quotes) = inbox();
-    let opened = PaperVenue::open(folder.path(), VenueId(0), &venue("main"), &[], events, quotes);
+    let opened = PaperVenue::open(
+        folder.path(),
+        VenueId(0),
+        &venue("main"),
+        Source::Invented { also: Vec::new() },
+        events,
+        quotes,
+    );
     let paper = opened.map_err(|error| std::io::Error::other(error.to_string()))?;
     // The ends of the cuts are kept: one that is gone would count as a cut.
     let mut cuts = Vec::new();

@@ -13,17 +13,21 @@
 //! | kind | says | fields |
 //! |---|---|---|
 //! | `meta` | a ledger begins | `version` 1, `seed`, `symbols`, and the counters `orders`, `trades`, `requests` |
-//! | `request` | a request arrived | `request` (the venue's number), `ticket` (the caller's), `account`, `what` (`create`, `cancel`, `cancel_batch`, `cancel_all`, `query`, `history`, `list_open`, `list_fills`, `balances`, `positions`, `instruments`, `time`, `set_countdown`, `read_countdown`) and what it asks: `client_id`, `order_id`, `orders`, `symbol`, `side`, `price`, `qty`, `time_in_force`, `not_after_us`, `cursor`, `since_us`, `ms` |
-//! | `fault` | something went wrong on purpose | `fault` (its word), `on` (a request kind, `order_push` or `fill_push`), `account`, `request` and `ticket` (not for pushes), `client_ids` it is about, `time_ms` (`late_execution`: carried out then; `slow_cancel`: leaves the book then; `stale_listing`: shows the book of then; `delayed_*`: delivered then) |
+//! | `request` | a request arrived | `request` (the venue's number), `ticket` (the caller's), `account`, `what` (`create`, `cancel`, `cancel_batch`, `cancel_all`, `query`, `history`, `list_open`, `list_fills`, `place`, `place_batch`, `amend`, `cancel_scope`, `list_orders`, `list_trades`, `balances`, `positions`, `instruments`, `time`, `set_countdown`, `read_countdown`) and what it asks: `client_id`, `order_id`, `orders`, `symbol`, `side`, `price`, `qty`, `time_in_force`, `marks` (what an order says beyond its terms), `placements`, `symbols`, `not_after_us`, `cursor`, `since_us`, `ms` |
+//! | `fault` | something went wrong on purpose | `fault` (its word), `on` (a request kind, `order_push`, `fill_push`, `http` or `socket`), `account`, `request` and `ticket` (not for pushes), `client_ids` it is about, `time_ms` (`late_execution`: carried out then; `slow_cancel`: leaves the book then; `stale_listing`: shows the book of then; `delayed_*`: delivered then), `detail` (in words, for mishaps of a dialect) |
+//! | `http` | a request in a dialect arrived (over a trading socket too: `method` `WS`) | `ticket`, `method`, `path`, `account` (whose key it names, if any), `client_ids` it names, `code` (0: let in, and a `request` of the same `ticket` follows where the model is asked; otherwise what it was refused with: signature, clock, limit...), `cut` (legs of a batch that the limit cut off) |
 //! | `executed` | a late request is carried out now | `request` |
-//! | `accepted` | an order exists | `request`, `account`, `client_id`, `order_id`, `symbol`, `side`, `price`, `qty`, `filled` (before this ledger's own `fill` lines), `time_in_force` |
+//! | `accepted` | an order exists | `request`, `account`, `client_id`, `order_id`, `symbol`, `side`, `price`, `qty`, `filled` (before this ledger's own `fill` lines), `time_in_force`, `marks`; in a beginning also `worth` and `paid` of what is in `filled`, and `updated_us` |
 //! | `rejected` | a create was refused | `request`, `account`, `client_id`, `code` |
 //! | `resting` | an order joined the book | `account`, `client_id`, `order_id` |
 //! | `canceling` | a cancel was taken, the order leaves the book at `time_ms` and may fill until then | `account`, `client_id`, `order_id`, `time_ms`, `reason` |
 //! | `fill` | one order's side of a trade | `account`, `client_id`, `order_id`, `trade_id`, `trade`, `symbol`, `side`, `price`, `qty`, `fee`, `fee_asset`, `maker`, `with` (`crowd`, or the `order_id` of the other account's order, which has its own `fill` line of the same `trade_id`) |
-//! | `closed` | an order ended | `account`, `client_id`, `order_id`, `reason` (`filled`, `cancelled`, `countdown`, `post_only_would_cross`, `post_only_rejected`, `ioc_rest`, `self_trade`), `filled` (in all) |
-//! | `answer` | what the caller of a `create`, `cancel`, `cancel_batch` or `cancel_all` is told (a lost answer has none) | `request`, `ticket`, `account`, `code` (`ok`, or the error) |
+//! | `amended` | a resting order was changed and goes to the end of the line | `account`, `client_id`, `order_id`, `price`, `qty` (in all) |
+//! | `external` | something was booked that no order of the account did | `account`, `cause` (`funding`: `fee` was paid; `liquidation`, `auto_deleverage`: the position was closed), `trade_id`, `trade`, `symbol`, `side`, `price`, `qty`, `fee`, `fee_asset` |
+//! | `closed` | an order ended | `account`, `client_id`, `order_id`, `reason` (`filled`, `cancelled`, `countdown`, `post_only_would_cross`, `post_only_rejected`, `ioc_rest`, `self_trade`, `reduce_only`, `liquidation`), `filled` (in all) |
+//! | `answer` | what the caller of a `create`, `amend`, `cancel`, batch or `cancel_all` is told (a lost answer has none) | `request`, `ticket`, `account`, `code` (`ok`, or the error) |
 //! | `countdown` | the dead man's switch was set | `account`, `time_ms` (when it runs out; absent: disarmed) |
+//! | `switch`, `switch_fired` | the window of a dialect's dead man's switch was set; it ran out | `account`, `product`, `window_s` |
 //! | `market` | where the invented price is, now and then | `symbol`, `price` |
 //! | `balance`, `position` | what a holder has, absolutely | `holder` (an account's number as text, `crowd`, `fees`), `asset` and `total`, or `symbol`, `lots` and `cost` |
 //! | `ready` | the beginning is whole | |
@@ -33,6 +37,9 @@
 //! in this ledger.) What is filled is `filled` of `accepted` plus the `qty` of its `fill` lines. A cancel that was
 //! answered is done at `closed`, not at `canceling`. Faults struck at their `t_ms`; a request refused by a fault has its
 //! `request`, `fault` and `answer` lines only.
+//!
+//! **Names in a dialect.** `order_id` is the model's; a dialect shows another for it. The caller's name is `client_id`
+//! everywhere; one that begins with `~` was made up for an order that came without, and is shown to nobody.
 //!
 //! **Beginning.** A ledger begins with `meta` and ends its beginning with `ready`. A fresh one holds the first balances
 //! between; one from `checkpoint_lines` repeats, with their old `t_ms`, the orders and fills that are still remembered,
@@ -122,6 +129,9 @@ pub(super) enum Line {
         client_ids: Vec<String>,
         /// What the gate said; 0: let in.
         code: i64,
+        /// Legs of a batch the limit cut off.
+        #[serde(default, skip_serializing_if = "is_none_cut")]
+        cut: usize,
     },
     /// The window of a dead man's switch that a dialect keeps.
     Switch {
@@ -251,6 +261,10 @@ pub(super) struct Entry {
     pub(super) us: u16,
     #[serde(flatten)]
     pub(super) line: Line,
+}
+
+fn is_none_cut(cut: &usize) -> bool {
+    *cut == 0
 }
 
 fn is_nothing(amount: &Decimal) -> bool {

@@ -391,6 +391,9 @@ impl Exchange {
         let live = self.accounts.get(&account).map(|holder| holder.live.clone());
         let mut taken = Vec::new();
         for no in live.into_iter().flatten() {
+            if taken.len() >= self.setup.cancel_all_max {
+                break;
+            }
             let Some(order) = self.orders.get(&no) else {
                 continue;
             };

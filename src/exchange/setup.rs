@@ -54,6 +54,8 @@ pub struct Setup {
     pub cancel_delay_us: i64,
     /// What becomes of a post-only order that would take.
     pub post_only_cross: PostOnlyCross,
+    /// Most orders one cancel-all takes; the others stay.
+    pub cancel_all_max: usize,
     /// Most orders in one batch cancel; 0: there is none.
     pub batch_cancel_max: usize,
     /// Cancels a second and account, each order of a batch counted; 0: no limit.
@@ -98,6 +100,7 @@ impl Setup {
             synchronous_cancel: false,
             cancel_delay_us: 5_000,
             post_only_cross: PostOnlyCross::AcceptThenCancel,
+            cancel_all_max: usize::MAX,
             batch_cancel_max: 10,
             cancels_per_second: 0,
             creates_per_second: 0,

@@ -16,7 +16,7 @@ use super::hands::VenueThreads;
 use super::live::{Feed, LiveVenue, Towards};
 use super::paper::{PaperVenue, Source, traits_of};
 use super::trader::NotStarted;
-use super::workers::Workers;
+use super::workers::{LANES_NEAR, Workers};
 use crate::domain::ids::{Symbol, VenueId};
 use crate::domain::instrument::{InstrumentRules, VenueTraits};
 use crate::domain::request::{Answered, Call, Facts};
@@ -96,8 +96,10 @@ pub fn start(
             let source = Source::Fed { rules, end };
             let paper = PaperVenue::open(paper_folder, venue, &settings, source, events.clone(), quotes.clone())
                 .map_err(|error| refused(3, error))?;
-            let workers = Workers::start(venue, &settings.name, gate, events, |severed| Ok(paper.transport(severed)))
-                .map_err(failed)?;
+            let workers = Workers::start(venue, (&settings.name, &LANES_NEAR), gate, events, |severed| {
+                Ok(paper.transport(severed))
+            })
+            .map_err(failed)?;
             let (streams, resolver) = live.start_streams(events, &Towards::Paper(feed, board)).map_err(failed)?;
             Ok(VenueThreads { id: venue, workers, paper: Some(paper), streams, resolver: Some(resolver) })
         }
@@ -105,8 +107,10 @@ pub fn start(
             let source = Source::Invented { also: left };
             let paper = PaperVenue::open(paper_folder, venue, &settings, source, events.clone(), quotes.clone())
                 .map_err(|error| refused(3, error))?;
-            let workers = Workers::start(venue, &settings.name, gate, events, |severed| Ok(paper.transport(severed)))
-                .map_err(failed)?;
+            let workers = Workers::start(venue, (&settings.name, &LANES_NEAR), gate, events, |severed| {
+                Ok(paper.transport(severed))
+            })
+            .map_err(failed)?;
             Ok(VenueThreads { id: venue, workers, paper: Some(paper), streams: Vec::new(), resolver: None })
         }
     }

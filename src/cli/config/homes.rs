@@ -20,7 +20,10 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("[guardian]", &["restart", "after_crash", "hang_timeout_s", "residue_timeout_s"]),
     ("[store]", &["sync"]),
     ("the top of the file, before any table", &["instance"]),
-    ("[[venue]]", &["exclusive_account", "environment", "rate_multiple", "rest_url", "ws_public_url", "ws_private_url"]),
+    (
+        "[[venue]]",
+        &["exclusive_account", "environment", "rate_multiple", "rest_url", "ws_public_url", "ws_private_url"],
+    ),
 ];
 
 /// Where a key that is not known in the table `path` belongs instead.

@@ -1,6 +1,7 @@
 //! How the model behaves, as sentences. A bench holds a venue and everything it said.
 
 mod faults;
+mod fed;
 mod ledger;
 mod limits;
 mod market;

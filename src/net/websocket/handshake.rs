@@ -107,9 +107,8 @@ impl Opening<'_> {
     fn check(&self) -> Result<(), WsError> {
         let target = self.target;
         let far = target.addresses.iter().find(|address| !address.ip().is_loopback());
-        match (&target.tls, far) {
-            (None, Some(far)) => return Err(WsError::PlainText(*far)),
-            (None, None) | (Some(_), _) => {}
+        if let (None, Some(far)) = (&target.tls, far) {
+            return Err(WsError::PlainText(*far));
         }
         let graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         match () {

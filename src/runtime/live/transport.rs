@@ -26,6 +26,11 @@ use crate::venues::{Codec, Part, Reading, Signing};
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests one call may take. The longest are lists of instruments and windows of fills.
 const REQUESTS_MAX: u32 = 200;
+/// The outbox counts a call as one request. So the first few requests of a call follow each other at once, and further
+/// ones not faster than this: what the outbox leaves unused of a limit (a fifth of 50 a second, and each list has its
+/// own 50) has room for them.
+const PACE: Duration = Duration::from_millis(50);
+const PARTS_UNPACED: u32 = 4;
 
 /// Carries bytes. The one seam between us and sockets.
 pub trait Wire: Send {
@@ -148,7 +153,12 @@ impl LiveTransport {
                     }
                     return answered;
                 }
-                Reading::More(next) => part = next,
+                Reading::More(next) => {
+                    part = next;
+                    if part.number >= PARTS_UNPACED {
+                        pause(Clock.boot().until(sent.after(PACE)));
+                    }
+                }
                 Reading::ClockWrong { server } => {
                     self.shared.clock.corrected(server, sent, back, wall);
                     // Not executed, says the venue; a create is not sent again all the same. The next one is right.
@@ -180,6 +190,13 @@ impl LiveTransport {
         for news in self.shared.news_of(limits) {
             events.send(Event::Limits(self.shared.venue, news));
         }
+    }
+}
+
+fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        // Nobody sends on it: only the time ends it.
+        let _ = crossbeam_channel::never::<()>().recv_timeout(wait);
     }
 }
 
@@ -228,6 +245,19 @@ mod tests {
         let (mut transport, wire) = transport(vec![answer_of(200), answer_of(200)], vec![more, done]);
         assert_eq!(transport.call(&request_of(Call::Time)), Answered::Done(Facts::Time(Wall::from_millis(7))));
         assert_eq!(wire.n_sent(), 2);
+    }
+
+    #[test]
+    fn a_long_list_does_not_outrun_the_limits_that_the_outbox_counts_by_calls() {
+        let more = |number| Reading::More(Part { number, ..Part::default() });
+        let done = Reading::Answered(Answered::Done(Facts::Time(Wall::from_millis(7))));
+        let readings = (1..12).map(more).chain([done]).collect();
+        let (mut transport, wire) = transport(vec![answer_of(200); 12], readings);
+        let began = Clock.boot();
+        assert!(matches!(transport.call(&request_of(Call::Time)), Answered::Done(_)));
+        assert_eq!(wire.n_sent(), 12);
+        // The first five at once, each of the seven others a pace after the one before: never sooner, whatever else.
+        assert!(Clock.boot().since(began) >= PACE * 7);
     }
 
     #[test]

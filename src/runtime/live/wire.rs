@@ -9,7 +9,7 @@ use crate::net::address::Address;
 use crate::net::http::{self, HttpClient, HttpSettings, Outcome, Outgoing};
 use crate::net::resolver::Resolver;
 use crate::net::roots::Roots;
-use crate::net::websocket::{Cutter, Settings as SocketSettings, Target, WsRead, WsSession};
+use crate::net::websocket::{Cutter, Settings as SocketSettings, WsRead, WsSession};
 use crate::venues::wire::{HttpOutcome, HttpRequest, HttpResponse, Lane};
 
 /// To connect and shake hands.
@@ -97,14 +97,8 @@ pub(super) fn dial(ways: &Ways) -> Dial {
     let ways = ways.clone();
     Box::new(move |url| {
         let address = Address::parse(url).map_err(|bad| bad.to_string())?;
-        let target = Target {
-            host: address.host().to_owned(),
-            authority: address.authority(),
-            path_and_query: address.path_and_query().to_owned(),
-            addresses: ways.resolver.wait_for(&address, CONNECT_TIMEOUT)?,
-            tls: address.scheme().is_tls().then(|| ways.roots.tls().clone()),
-        };
-        let session = WsSession::open(&target, &SocketSettings::default(), &Cutter::new());
+        let settings = SocketSettings { handshake_timeout: CONNECT_TIMEOUT, ..SocketSettings::default() };
+        let session = WsSession::dial(&address, &ways.resolver, &ways.roots, &settings, &Cutter::new());
         Ok(Box::new(OpenSocket(session.map_err(|error| error.to_string())?)) as Box<dyn Session>)
     })
 }

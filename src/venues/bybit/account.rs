@@ -297,7 +297,12 @@ pub(super) fn access_told(home: &Bybit, envelope: &Envelope, part: &Part) -> Res
             access.hedge_mode = Some(access.hedge_mode == Some(true) || hedged);
         }
         Question::Switch => match switch_windows(home, envelope) {
-            Ok(windows) => access.switch = Some(windows.iter().all(Option::is_some)),
+            Ok(windows) if windows.is_empty() => access.remarks.push(
+                "Bybit does not tell whether its disconnect protection (DCP) is enabled: it tells main accounts of \
+                 institutional clients alone, never a sub-account. Setting it shows"
+                    .into(),
+            ),
+            Ok(windows) => access.switch = Some(of_products(home, &windows).is_some()),
             Err(not_good) => match not_good.refusal() {
                 Some(refusal) => {
                     access.switch = Some(false);
@@ -310,8 +315,8 @@ pub(super) fn access_told(home: &Bybit, envelope: &Envelope, part: &Part) -> Res
     }
     if access.switch == Some(false) && access.remarks.iter().all(|remark| !remark.contains("DCP")) {
         access.remarks.push(
-            "Bybit's disconnect protection (DCP) is not enabled for this account: it is for institutional clients, \
-             switched on by their account manager"
+            "Bybit's disconnect protection (DCP) is not enabled for all that is traded here: it is switched on, product \
+             by product, by the account manager of institutional clients"
                 .into(),
         );
     }
@@ -426,23 +431,28 @@ pub(super) fn read_switch(home: &Bybit, signing: &Signing) -> Result<HttpRequest
     ask(home.key.as_ref(), "/v5/account/query-dcp-info", &Query::default(), signing)
 }
 
-/// Armed while it is on for every product in use; the longest of their windows is what can be relied on.
+/// Armed while it is on for every product in use; the longest of their windows is what can be relied on. Where the
+/// venue tells nothing (see `access_told`), it does not count as armed.
 pub(super) fn switch_read(home: &Bybit, envelope: &Envelope) -> Result<Reading, NotGood> {
-    let windows = switch_windows(home, envelope)?;
-    let armed =
-        windows.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().collect::<Option<Vec<_>>>());
+    let windows = of_products(home, &switch_windows(home, envelope)?).unwrap_or_default();
+    let armed: Option<Vec<Duration>> = windows.into_iter().collect();
     Ok(done(Facts::Switch(armed.and_then(|windows| windows.into_iter().max()))))
 }
 
-/// For each product in use: nothing where the venue does not name it, else its window while it is on.
-fn switch_windows(home: &Bybit, envelope: &Envelope) -> Result<Vec<Option<Option<Duration>>>, NotGood> {
+/// The products the venue names, each with its window while it is on.
+fn switch_windows(home: &Bybit, envelope: &Envelope) -> Result<BTreeMap<String, Option<Duration>>, NotGood> {
     let result = envelope.result(About::Ask, home.key.as_ref())?;
     let mut named = BTreeMap::new();
     for info in result.maybe_list("dcpInfos")?.unwrap_or(&[]) {
         let info = Fields::of(info, "dcpInfo")?;
         let seconds = info.maybe_integer("timeWindow")?.and_then(|seconds| u64::try_from(seconds).ok());
         let is_on = info.maybe_text("dcpStatus")? == Some("ON");
-        named.insert(info.text("product")?, seconds.filter(|_| is_on).map(Duration::from_secs));
+        named.insert(info.text("product")?.to_owned(), seconds.filter(|_| is_on).map(Duration::from_secs));
     }
-    Ok(products(home).into_iter().map(|product| named.get(product).copied()).collect())
+    Ok(named)
+}
+
+/// The windows of the products in use; nothing where one of them is not named.
+fn of_products(home: &Bybit, named: &BTreeMap<String, Option<Duration>>) -> Option<Vec<Option<Duration>>> {
+    products(home).into_iter().map(|product| named.get(product).copied()).collect()
 }

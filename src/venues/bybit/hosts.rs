@@ -114,7 +114,13 @@ mod tests {
 
     fn connection(environment: Environment, rest: &str, public: &str, private: &str) -> Connection {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Connection { environment, rest_url: given(rest), ws_public_url: given(public), ws_private_url: given(private), rate_multiple: 1 }
+        Connection {
+            environment,
+            rest_url: given(rest),
+            ws_public_url: given(public),
+            ws_private_url: given(private),
+            rate_multiple: 1,
+        }
     }
 
     #[test]

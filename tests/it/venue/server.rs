@@ -265,7 +265,6 @@ fn a_second_exchange_on_the_same_ledger_is_refused() {
 fn it_prints_how_to_trade_against_it_but_no_secret_that_was_handed_in() {
     let folder = folder();
     let mut exchange = Exchange::start(folder.path(), &STILL);
-    let rest = format!("BYBIT_REST_URL=http://{}", exchange.address());
     wait::until(Duration::from_secs(30), "the banner", || exchange.printed().contains("lastorders run").then_some(()))
         .unwrap_or_else(|why| panic!("{why}"));
     let printed = exchange.printed();

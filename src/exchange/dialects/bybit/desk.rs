@@ -21,6 +21,8 @@ use crate::exchange::{
 
 /// Most orders in a batch.
 pub(super) const BATCH_MAX: usize = 10;
+/// Most orders one cancel-all takes.
+pub(super) const CANCEL_ALL_MAX: usize = 500;
 /// Most active orders: of a linear instrument, and of all spot together.
 const ACTIVE_MAX: usize = 500;
 
@@ -104,7 +106,7 @@ impl Gateway {
         endpoint: Endpoint,
         access: Option<Access>,
         fields: &Fields,
-        granted: u32,
+        granted: usize,
     ) -> Result<Outcome, Answer> {
         match (endpoint, access) {
             (Endpoint::Create, Some(access)) => self.create(access, fields),
@@ -129,7 +131,7 @@ impl Gateway {
         Ok(Outcome::Ask(Ask::Place(placement), Shape::Names(category)))
     }
 
-    fn create_batch(&mut self, access: Access, fields: &Fields, granted: u32) -> Result<Outcome, Answer> {
+    fn create_batch(&mut self, access: Access, fields: &Fields, granted: usize) -> Result<Outcome, Answer> {
         let category = Gateway::traded(fields)?;
         let mut legs = Vec::new();
         let mut placements = Vec::new();
@@ -137,7 +139,7 @@ impl Gateway {
             let Some(fields) = Fields::from_value(value) else {
                 return Err(Answer::error(10_001, "params error: request is invalid"));
             };
-            let placed = if place >= granted as usize {
+            let placed = if place >= granted {
                 Err(refused(10_006, "Too many visits!"))
             } else {
                 self.placement(access, category, &fields, place)
@@ -285,7 +287,7 @@ impl Gateway {
         Ok(Outcome::Ask(Ask::Cancel(which), Shape::Names(category)))
     }
 
-    fn cancel_batch(&mut self, access: Access, fields: &Fields, granted: u32) -> Result<Outcome, Answer> {
+    fn cancel_batch(&mut self, access: Access, fields: &Fields, granted: usize) -> Result<Outcome, Answer> {
         let category = Gateway::traded(fields)?;
         let (mut legs, mut orders) = (Vec::new(), Vec::new());
         for (place, value) in batch(fields)?.iter().enumerate() {
@@ -294,7 +296,7 @@ impl Gateway {
             };
             let mut leg = leg_of(&fields);
             match self.which(access.account, category, &fields) {
-                _ if place >= granted as usize => leg.refused = Some(refused(10_006, "Too many visits!")),
+                _ if place >= granted => leg.refused = Some(refused(10_006, "Too many visits!")),
                 Ok(which) => {
                     leg.which = which.clone();
                     orders.push(which);

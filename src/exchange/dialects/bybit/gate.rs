@@ -47,11 +47,42 @@ pub(super) struct Access {
     pub(super) deadline: Micros,
 }
 
+/// Why somebody is not let in.
+pub(super) struct Refused {
+    /// Of the HTTP answer; with any but 200 only the words are said.
+    status: u16,
+    pub(super) answer: Answer,
+    pub(super) shown: Option<Shown>,
+}
+
+impl Refused {
+    pub(super) fn saying(answer: Answer) -> Refused {
+        Refused { status: 200, answer, shown: None }
+    }
+
+    fn page(status: u16, words: &str) -> Refused {
+        Refused { status, answer: Answer::error(i64::from(status), words), shown: None }
+    }
+}
+
 /// A request of a client, the same over HTTP and over a trading socket.
 pub(super) struct Wanted {
     pub(super) endpoint: Endpoint,
     pub(super) access: Option<Access>,
     pub(super) fields: Fields,
+    /// How many legs of a batch the limit lets in.
+    pub(super) granted: usize,
+    pub(super) shown: Option<Shown>,
+}
+
+impl Wanted {
+    /// How many legs of a batch the limit cuts off.
+    pub(super) fn cut(&self) -> usize {
+        if !self.endpoint.batch() {
+            return 0;
+        }
+        self.fields.list("request").map_or(0, |legs| legs.len().saturating_sub(self.granted))
+    }
 }
 
 impl Gateway {
@@ -71,7 +102,8 @@ impl Gateway {
             path: path.chars().take(80).collect(),
             account,
             client_ids: client_ids.clone(),
-            code: let_in.as_ref().map_or_else(|refused| refused.1.code, |_| 0),
+            code: let_in.as_ref().map_or_else(|refused| refused.answer.code, |_| 0),
+            cut: let_in.as_ref().map_or(0, Wanted::cut),
         });
         let strike = self.strike_http(&request.method, path, account, ticket, client_ids);
         let reply = Reply { to: ReplyTo::Http(ticket), shown: None, strike: None };
@@ -81,46 +113,67 @@ impl Gateway {
                 let out = mangled(self.http_out(&reply, &plain), strike.kind);
                 self.send_http(ticket, out);
             }
-            (Err((200, answer)), _) => self.finish(reply, &answer),
-            (Err((status, answer)), _) => {
+            (Err(Refused { status: 200, answer, shown }), strike) => {
+                self.finish(Reply { strike, shown, ..reply }, &answer);
+            }
+            (Err(Refused { status, answer, .. }), strike) => {
                 let body = answer.msg.into_bytes();
                 let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
-                self.send_http(ticket, HttpOut { status, headers, body, mangle: Mangle::None });
+                let out = HttpOut { status, headers, body, mangle: Mangle::None };
+                let out = match strike {
+                    Some(strike) => mangled(out, strike.kind),
+                    None => out,
+                };
+                self.send_http(ticket, out);
             }
             (Ok(wanted), strike) => self.admit(wanted, Reply { strike, ..reply }),
         }
     }
 
-    /// Whether it may go on; otherwise a status and an answer (of which, for a status that is not 200, only the words).
+    /// Whether it may go on.
     fn let_in(
         &mut self,
         request: &HttpIn,
         path: &str,
         query: &str,
         fields: Result<Fields, Answer>,
-    ) -> Result<Wanted, (u16, Answer)> {
+    ) -> Result<Wanted, Refused> {
         if !self.windows.address_may(&self.limits, self.now) {
-            return Err((403, Answer::error(403, "<html><body>403 Forbidden: access too frequent</body></html>")));
+            return Err(Refused::page(403, "<html><body>403 Forbidden: access too frequent</body></html>"));
         }
         let Some(endpoint) = Endpoint::of(&request.method, path) else {
-            return Err((404, Answer::error(404, "404 page not found")));
+            return Err(Refused::page(404, "404 page not found"));
         };
         if request.method == "GET" && !request.body.is_empty() {
-            return Err((403, Answer::error(403, "<html><body>403 Forbidden</body></html>")));
+            return Err(Refused::page(403, "<html><body>403 Forbidden</body></html>"));
         }
         if self.mishaps.maintenance && !matches!(endpoint, Endpoint::Status | Endpoint::Time) {
-            return Err((200, Answer::error(10_016, "service is under maintenance")));
+            return Err(Refused::saying(Answer::error(10_016, "service is under maintenance")));
         }
         if endpoint.public() {
-            return fields.map(|fields| Wanted { endpoint, access: None, fields }).map_err(|answer| (200, answer));
+            let fields = fields.map_err(Refused::saying)?;
+            return Ok(Wanted { endpoint, access: None, fields, granted: usize::MAX, shown: None });
         }
-        let access = self.known(request, query).map_err(|answer| (200, answer))?;
+        let access = self.known(request, query).map_err(Refused::saying)?;
+        self.counted(endpoint, access, fields.map_err(Refused::saying)?)
+    }
+
+    /// Whether its holder may do that, and not too fast.
+    pub(super) fn counted(&mut self, endpoint: Endpoint, access: Access, fields: Fields) -> Result<Wanted, Refused> {
         if endpoint.trades() && !self.keys[access.key].may_trade {
             let words = "Permission denied, please check your API key permissions.";
-            return Err((200, Answer::error(10_005, words)));
+            return Err(Refused::saying(Answer::error(10_005, words)));
         }
-        let fields = fields.map_err(|answer| (200, answer))?;
-        Ok(Wanted { endpoint, access: Some(access), fields })
+        let named = fields.category().ok().flatten();
+        let category = named.unwrap_or(Category::Linear);
+        let legs = fields.list("request").map_or(1, <[_]>::len);
+        let cost = if endpoint.batch() { u32::try_from(legs.max(1)).unwrap_or(u32::MAX) } else { 1 };
+        let counted = (access.account, endpoint, category);
+        let (granted, shown) = self.windows.take(&self.limits, self.now, counted, cost);
+        if granted == 0 {
+            return Err(Refused { shown, ..Refused::saying(Answer::error(10_006, "Too many visits!")) });
+        }
+        Ok(Wanted { endpoint, access: Some(access), fields, granted: granted as usize, shown })
     }
 
     /// Who signed it, if it is signed well and in time.
@@ -166,23 +219,10 @@ impl Gateway {
         Ok(self.model_time(time_ms.saturating_add(window_ms)))
     }
 
-    /// Counts it, and lets it be carried out.
-    pub(super) fn admit(&mut self, wanted: Wanted, mut reply: Reply) {
-        let Wanted { endpoint, access, fields } = wanted;
-        let mut granted = u32::MAX;
-        if let Some(access) = access {
-            let named = fields.category().ok().flatten();
-            let category = named.unwrap_or(Category::Linear);
-            let legs = fields.list("request").map_or(1, <[_]>::len);
-            let cost = if endpoint.batch() { u32::try_from(legs.max(1)).unwrap_or(u32::MAX) } else { 1 };
-            let counted = (access.account, endpoint, category);
-            let (got, shown) = self.windows.take(&self.limits, self.now, counted, cost);
-            reply.shown = shown;
-            if got == 0 {
-                return self.finish(reply, &Answer::error(10_006, "Too many visits!"));
-            }
-            granted = got;
-        }
+    /// Has it carried out.
+    pub(super) fn admit(&mut self, wanted: Wanted, reply: Reply) {
+        let Wanted { endpoint, access, fields, granted, shown } = wanted;
+        let reply = Reply { shown, ..reply };
         match self.carry_out(endpoint, access, &fields, granted) {
             Err(answer) | Ok(Outcome::Now(answer)) => self.finish(reply, &answer),
             Ok(Outcome::Ask(ask, shape)) => {

@@ -11,6 +11,7 @@ use super::gate::Access;
 use super::names::Category;
 use super::query::{Fields, cursor_read, cursor_shown};
 use super::routes::Endpoint;
+use crate::exchange::venue::Life;
 use crate::exchange::{AccountId, Ask, Body, Cause, FillPage, Micros, OrderPage};
 
 const WEEK_MS: i64 = 7 * 24 * 3_600_000;
@@ -52,6 +53,9 @@ impl Gateway {
             if desk::filter_is_other(fields)? || !self.is_of(account, &which, category, symbol.as_deref()) {
                 which = desk::nobody();
             }
+            if !history && !self.is_recent(account, category, &which) {
+                which = desk::nobody();
+            }
             let ask = if history { Ask::History(which) } else { Ask::Query(which) };
             return Ok(Outcome::Ask(ask, shape));
         }
@@ -71,6 +75,19 @@ impl Gateway {
             limit: limit(fields, 20, if closed { RECENT_MAX } else { 50 })?,
         };
         Ok(Outcome::Ask(Ask::ListOrders(page), shape))
+    }
+
+    /// Whether it is open, or among the last that ended: others are shown by the history only.
+    fn is_recent(&self, account: AccountId, category: Category, which: &crate::exchange::OrderRef) -> bool {
+        let Ok(order) = self.exchange.find(account, which) else {
+            return true;
+        };
+        let Life::Closed(at, _) = order.life else {
+            return true;
+        };
+        let ended = self.exchange.closed.iter().rev().filter_map(|no| self.exchange.orders.get(no));
+        let own = ended.filter(|ended| ended.account == account && self.listed[ended.pit].category == category);
+        self.forgot_at.is_none_or(|forgot_at| at > forgot_at) && own.take(RECENT_MAX).any(|ended| ended.no == order.no)
     }
 
     fn ask_fills(&mut self, account: AccountId, fields: &Fields) -> Result<Outcome, Answer> {
@@ -132,7 +149,9 @@ impl Gateway {
                 Answer::ok(json!({ "list": rows, "nextPageCursor": cursor, "category": category.word() }))
             }
             (Shape::Orders { category, history, .. }, Body::OpenOrders { rows, next }) => {
-                let list: Vec<Value> = rows.iter().map(|view| self.order_row(view, history)).collect();
+                let forgotten = |ended: Micros| !history && self.forgot_at.is_some_and(|forgot_at| ended <= forgot_at);
+                let shown = rows.iter().filter(|view| !view.closed_at.is_some_and(forgotten));
+                let list: Vec<Value> = shown.map(|view| self.order_row(view, history)).collect();
                 let cursor = next.as_deref().map_or_else(String::new, cursor_shown);
                 Answer::ok(json!({ "list": list, "nextPageCursor": cursor, "category": category.word() }))
             }

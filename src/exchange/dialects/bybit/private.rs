@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Gateway;
 use super::answer::Answer;
-use super::gate::{Reply, ReplyTo, Wanted};
+use super::gate::{Refused, Reply, ReplyTo, Wanted};
 use super::names::Category;
 use super::query::Fields;
 use super::routes::Endpoint;
@@ -116,15 +116,12 @@ impl Gateway {
             _ => None,
         };
         let let_in = match (endpoint, fields.clone(), self.in_time(&time, &window)) {
-            (None, ..) => Err(Answer::error(10_404, "op is not supported")),
-            (_, None, _) => Err(Answer::error(10_001, "params error: args is invalid")),
-            (.., Err(late)) => Err(late),
+            (None, ..) => Err(Refused::saying(Answer::error(10_404, "op is not supported"))),
+            (_, None, _) => Err(Refused::saying(Answer::error(10_001, "params error: args is invalid"))),
+            (.., Err(late)) => Err(Refused::saying(late)),
             (Some(endpoint), Some(fields), Ok(deadline)) => match self.holder_of(socket, deadline) {
-                None => Err(Answer::error(10_007, "User authentication failed.")),
-                Some(access) if !self.keys[access.key].may_trade => {
-                    Err(Answer::error(10_005, "Permission denied, please check your API key permissions."))
-                }
-                Some(access) => Ok(Wanted { endpoint, access: Some(access), fields }),
+                None => Err(Refused::saying(Answer::error(10_007, "User authentication failed."))),
+                Some(access) => self.counted(endpoint, access, fields),
             },
         };
         let account = self.holder_of(socket, Micros::default()).map(|access| access.account);
@@ -135,12 +132,13 @@ impl Gateway {
             path: op.chars().take(80).collect(),
             account,
             client_ids: fields.as_ref().map(Fields::links).unwrap_or_default(),
-            code: let_in.as_ref().map_or_else(|refused| refused.code, |_| 0),
+            code: let_in.as_ref().map_or_else(|refused| refused.answer.code, |_| 0),
+            cut: let_in.as_ref().map_or(0, Wanted::cut),
         });
         let to = ReplyTo::Trade { socket, req_id, op: op.to_owned() };
         let reply = Reply { to, shown: None, strike: None };
         match let_in {
-            Err(answer) => self.finish(reply, &answer),
+            Err(Refused { answer, shown, .. }) => self.finish(Reply { shown, ..reply }, &answer),
             Ok(wanted) => self.admit(wanted, reply),
         }
     }

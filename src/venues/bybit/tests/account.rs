@@ -181,7 +181,7 @@ fn a_good_key_is_good_and_nothing_is_left_to_say() {
 
 #[test]
 fn what_is_wrong_with_a_key_is_told() {
-    let none = result(r#"{"dcpInfos":[]}"#);
+    let none = result(r#"{"dcpInfos":[{"product":"SPOT","dcpStatus":"ON","timeWindow":"40"}]}"#);
     let wide = r#"{"ContractTrade":["Order"],"Spot":[],"Wallet":["AccountTransfer","Withdraw"]}"#;
     let told =
         access(&account(), &key_info(wide, r#""readOnly":0,"ips":["*"],"expiredAt":"2026-12-01T00:00:00Z""#), 1, &none);
@@ -195,6 +195,13 @@ fn what_is_wrong_with_a_key_is_told() {
     assert_eq!((reads.may_trade, reads.switch), (Some(false), Some(false)));
     let odd = converse(&account(), &Call::Access, |_| result(&key_info(r#"{"Spot":"all"}"#, r#""readOnly":0"#)));
     assert!(matches!(odd, Answered::Unknown(_)), "{odd:?}");
+}
+
+#[test]
+fn a_venue_that_tells_nothing_of_its_switch_has_not_said_no() {
+    let silent = access(&account(), &key_info(GOOD_KEY, BOUND), 0, &result(r#"{"dcpInfos":[]}"#));
+    assert_eq!(silent.switch, None);
+    assert!(silent.remarks[0].contains("sub-account"), "{:?}", silent.remarks);
 }
 
 #[test]
@@ -277,6 +284,7 @@ fn an_account_promises_what_its_configuration_allows() {
         rest_url: Some(format!("http://127.0.0.1:{port}")),
         ws_public_url: Some(format!("ws://127.0.0.1:{port}/v5/public/spot")),
         ws_private_url: Some(format!("ws://127.0.0.1:{port}/v5/private")),
+        ..Connection::default()
     };
     let local = opened(&["BTC-USDT-PERP"], false, here("9"), Some(api_key())).unwrap();
     assert!(local.traits.settle < Duration::from_secs(4) && local.traits.settle > local.traits.create_deadline);

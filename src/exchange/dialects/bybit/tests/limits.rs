@@ -143,8 +143,11 @@ fn cancels_are_counted_by_endpoint_and_batches_by_their_orders() {
     assert_eq!(codes, [0, 0, 0, 10_006, 10_006, 10_006, 10_006], "the first three fit");
     let reset = header(&second, "X-Bapi-Limit-Reset-Timestamp");
     assert_eq!(reset, (stand.gateway.venue_ms() + 1_000).to_string());
+    let cut = stand.lines("http").pop().unwrap();
+    assert_eq!((cut["code"].as_i64(), cut["cut"].as_u64()), (Some(0), Some(4)));
     let third = stand.post("ann", "/v5/order/cancel-batch", serde_json::from_str(&batch(14, 1)).unwrap());
     assert_eq!(code(&third), 10_006, "nothing is left");
+    assert_eq!(stand.lines("http").pop().unwrap()["code"], 10_006, "and that is written down");
     let single = json!({ "category": "linear", "symbol": "BTCUSDT", "orderLinkId": "lo-14" });
     assert_eq!(code(&stand.post("ann", "/v5/order/cancel", single)), 0, "single cancels have their own");
     stand.run_ms(1_000);

@@ -159,7 +159,7 @@ fn every_page_has_a_cursor_and_no_order_is_missed_while_others_come_and_go() {
         cursor = format!("&cursor={next}");
         // The world goes on between two pages.
         stand.create("linear", &format!("new-{pages}"), "Buy", "49000");
-        let gone = json!({ "category": "linear", "symbol": "BTCUSDT", "orderLinkId": seen[seen.len() - 1] });
+        let gone = json!({ "category": "linear", "symbol": "BTCUSDT", "orderLinkId": seen[seen.len() - 3] });
         stand.post("ann", "/v5/order/cancel", gone);
         stand.run_ms(10);
     }
@@ -293,6 +293,9 @@ fn an_amended_order_keeps_its_names_and_loses_its_place() {
     let orders = back.gateway.exchange().open_orders(ANN);
     assert_eq!((orders.len(), orders[0].price.to_string()), (1, "61000".to_owned()));
     assert_eq!(back.gateway.exchange().totals(), totals);
+    let locked = |gateway: &Gateway| gateway.exchange().balances(ANN).iter().map(|row| row.locked).max();
+    assert_eq!(locked(&stand.gateway), "122.671".parse().ok(), "a tenth of 1,220 and the fee");
+    assert_eq!(locked(&back.gateway), locked(&stand.gateway));
 }
 
 #[test]
@@ -320,6 +323,48 @@ fn a_hedged_account_names_a_side_and_sees_both() {
     let rows = rows(&stand.get("ann", "/v5/position/list", "category=linear&symbol=BTCUSDT"));
     let indices: Vec<i64> = rows.iter().map(|row| row["positionIdx"].as_i64().unwrap()).collect();
     assert_eq!(indices, [1, 2]);
+}
+
+#[test]
+fn an_ended_order_is_shown_by_the_history_when_nothing_else_shows_it() {
+    let mut stand = Stand::new(unlimited());
+    let ends = |stand: &mut Stand, link: &str| {
+        let ioc = but(order("linear", link, "Buy", "60000"), json!({ "timeInForce": "IOC" }));
+        stand.post("ann", "/v5/order/create", ioc);
+    };
+    ends(&mut stand, "first");
+    let realtime = |stand: &mut Stand, link: &str| {
+        let query = format!("category=linear&symbol=BTCUSDT&orderLinkId={link}");
+        rows(&stand.get("ann", "/v5/order/realtime", &query)).len()
+    };
+    for number in 0..499 {
+        ends(&mut stand, &format!("lo-{number}"));
+    }
+    assert_eq!(realtime(&mut stand, "first"), 1);
+    ends(&mut stand, "one-more");
+    assert_eq!(realtime(&mut stand, "first"), 0, "only the last 500 are remembered there");
+    stand.command(json!({ "command": "forget_ended" }));
+    assert_eq!(realtime(&mut stand, "one-more"), 0);
+    let closed = stand.get("ann", "/v5/order/realtime", "category=linear&symbol=BTCUSDT&openOnly=1");
+    assert!(rows(&closed).is_empty());
+    let history = stand.get("ann", "/v5/order/history", "category=linear&orderLinkId=first");
+    assert_eq!(rows(&history).len(), 1);
+}
+
+#[test]
+fn a_cancel_all_takes_500_at_most() {
+    let mut setup = unlimited();
+    setup.setup.listings.push(crate::exchange::Listing::for_symbol(&Symbol::new("ETH-USDT-PERP")));
+    let mut stand = Stand::new(setup);
+    for number in 0..260 {
+        stand.create("linear", &format!("b{number}"), "Buy", "50000");
+        let eth = but(order("linear", &format!("e{number}"), "Buy", "3000"), json!({ "symbol": "ETHUSDT" }));
+        stand.post("ann", "/v5/order/create", eth);
+    }
+    let all = json!({ "category": "linear", "settleCoin": "USDT" });
+    assert_eq!(rows(&stand.post("ann", "/v5/order/cancel-all", all)).len(), 500);
+    stand.run_ms(10);
+    assert_eq!(stand.gateway.exchange().open_orders(ANN).len(), 20);
 }
 
 #[test]

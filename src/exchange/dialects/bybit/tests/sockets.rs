@@ -231,3 +231,23 @@ fn orders_go_over_the_trading_socket_as_well() {
     stand.say(socket, late);
     assert_eq!(stand.texts(socket).pop().unwrap()["retCode"], 10_002);
 }
+
+/// A socket is one stream of bytes: however long each text takes, none overtakes another, nor the opening.
+#[test]
+fn texts_of_a_socket_arrive_in_their_order_whatever_the_jitter() {
+    let mut setup = still();
+    setup.setup.latency_jitter_us = 50_000;
+    let mut stand = Stand::new(setup);
+    for _ in 0..20 {
+        let socket = stand.socket("/v5/public/linear");
+        for number in 0..5 {
+            stand.say(socket, json!({ "op": "ping", "req_id": number.to_string() }));
+        }
+        stand.run_ms(200);
+        let answered: Vec<Value> = stand.texts(socket).iter().map(|text| text["req_id"].clone()).collect();
+        assert_eq!(answered, ["0", "1", "2", "3", "4"]);
+        stand.gateway.socket_closed(stand.now, socket);
+    }
+    stand.run_ms(200);
+    assert!(stand.gateway.landings.is_empty(), "{:?}", stand.gateway.landings);
+}
