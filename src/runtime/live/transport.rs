@@ -18,7 +18,7 @@ use crate::domain::time::Boot;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
-use crate::runtime::workers::Transport;
+use crate::runtime::workers::{Cuts, Transport};
 use crate::venues::wire::{HttpOutcome, HttpRequest, Lane};
 use crate::venues::{Codec, Part, Reading, Signing};
 
@@ -37,8 +37,8 @@ pub trait Wire: Send {
     /// Sends a request and waits for its answer, at most this long. `may_leave` is read before the first byte.
     fn send(&mut self, request: &HttpRequest, timeout: Duration, may_leave: &dyn Fn() -> bool) -> HttpOutcome;
 
-    /// What cuts short whatever `send` waits for, from another thread.
-    fn cutter(&self) -> Box<dyn Fn() + Send>;
+    /// What cuts short what `send` waits for, from another thread.
+    fn cuts(&self) -> Cuts;
 }
 
 /// Everything the workers of a venue share.
@@ -205,8 +205,8 @@ impl Transport for LiveTransport {
         self.converse(&request.call, request.not_after)
     }
 
-    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
-        Some(self.wire.cutter())
+    fn cuts(&self) -> Option<Cuts> {
+        Some(self.wire.cuts())
     }
 
     /// Asks the time on the connection that cancels use, so that it is open when they need it.
