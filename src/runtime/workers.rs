@@ -106,7 +106,7 @@ impl Workers {
             let cuts = way.cuts();
             let thread = std::thread::Builder::new()
                 .name(format!("{name}.rest.{}", number + 1))
-                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))
+                .spawn(move || work((number, &requests), &busy, &gate, &events, way.as_mut()))
                 .map_err(|error| cannot(&error))?;
             workers.push(Worker { lane, to: Some(to), is_busy, cut, cuts, thread });
         }
@@ -117,7 +117,8 @@ impl Workers {
     pub fn feed(&mut self, at: Boot, outbox: &mut Outbox, gate: &Gate) -> (Vec<Event>, Option<Boot>) {
         let mut answers = Vec::new();
         let mut wake_at = None;
-        // One that looks after its connection is handed something only where no other is free; nothing tells us when it is.
+        // One that looks after its connection is handed something only where no other is free, and is cut short then: with
+        // a venue that hangs it would be at it for seconds.
         let turns = [0, WARMING].into_iter().flat_map(|idle| self.workers.iter().map(move |worker| (worker, idle)));
         for (worker, idle) in turns {
             while worker.is_busy.load(Ordering::SeqCst) == idle {
@@ -126,6 +127,10 @@ impl Workers {
                     Next::Go(request) => {
                         let Some(to) = &worker.to else { break };
                         worker.is_busy.store(request.id.0, Ordering::SeqCst);
+                        // Before the request is in its hands, or the cut could meet that.
+                        if let (WARMING, Some(cut)) = (idle, &worker.cutter) {
+                            cut();
+                        }
                         if let Err(refused) = to.try_send(request) {
                             // Its thread is gone: nothing left, the next worker may do better.
                             let request = refused.into_inner();
@@ -178,13 +183,14 @@ pub fn unsent(request: &Request, why: &str) -> Event {
 }
 
 fn work(
-    requests: &Receiver<Box<Request>>,
+    (number, requests): (usize, &Receiver<Box<Request>>),
     busy: &AtomicU64,
     gate: &Gate,
     events: &EventSender,
     transport: &mut dyn Transport,
 ) {
-    let mut warm_at = Clock.boot().after(WARM_EVERY);
+    // Not all at the same moment: somebody is there for what comes.
+    let mut warm_at = Clock.boot().after(WARM_EVERY * (number as u32 + 1) / LANES.len() as u32);
     loop {
         // Also between two requests: the worker that is handed most of them rests least, and cancels come to it first.
         if Clock.boot() >= warm_at {
