@@ -36,6 +36,9 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 /// A start gives up after a minute; the stop after it has its own time.
 const EXIT_LIMIT: Duration = Duration::from_secs(150);
 
+/// Between two looks that cost more than a look at a flag.
+const LOOK: Duration = Duration::from_millis(30);
+
 const INSTANCE: &str = "a1b2";
 
 /// A small trader: two quotes each way on spot, a few rungs far below on the contract.
@@ -230,8 +233,7 @@ impl Trader<'_> {
     fn wait_for<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let seen = wait::until(READY_LIMIT, what, || {
             assert!(self.daemon.is_ready(), "it ended before {what}\n{}", self.desk.home.printed());
-            // What is looked at costs more than a look at a flag.
-            wait::let_pass(Duration::from_millis(30));
+            wait::let_pass(LOOK);
             look()
         });
         seen.unwrap_or_else(|why| panic!("{why}\n{:#?}\n{}", self.desk.status(), self.desk.home.printed()))
@@ -240,11 +242,16 @@ impl Trader<'_> {
     /// Waits until it trades without a hold and has booked every fill that the exchange knows.
     fn wait_settled(&mut self, exchange: &Exchange, account: u64) {
         let desk = self.desk;
-        self.wait_for("every fill to be booked and trading to go on", || {
+        let mut last = (0, Value::Null, Value::Null);
+        let seen = wait::until(READY_LIMIT, "every fill to be booked and trading to go on", || {
+            assert!(self.daemon.is_ready(), "it ended\n{}", desk.home.printed());
+            wait::let_pass(LOOK);
             let before = n_fills(&exchange.ledger(), account);
             let status = desk.status()?;
+            last = (before, status["fills"].clone(), status["ready"].clone());
             (status["ready"] == true && status["fills"] == before).then_some(())
         });
+        seen.unwrap_or_else(|why| panic!("{why}; fills there, here, and ready: {last:?}\n{}", desk.home.printed()));
     }
 
     /// Waits until an order of ours rests.
@@ -292,12 +299,11 @@ fn all_at_once<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, play: impl Fn(
     std::thread::scope(|scope| {
         let players: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| play(case)))).collect();
         for (name, player) in players {
-            match player.join() {
-                Ok(findings) => failures.extend(findings.into_iter().map(|what| format!("{name}: {what}"))),
-                Err(panic) => {
-                    let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned());
-                    failures.push(format!("{name}: {why}"));
-                }
+            let findings = player.join().unwrap_or_else(|panic| {
+                vec![panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned())]
+            });
+            if !findings.is_empty() {
+                failures.push(format!("{name}: {}", findings.join("\n")));
             }
         }
     });

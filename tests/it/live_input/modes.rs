@@ -161,7 +161,7 @@ fn doctor_asks_the_venue_and_says_who_cancels() {
         findings.extend(said.text.contains("canary").then(|| "a secret is shown".to_owned()));
         assert!(findings.is_empty(), "{}\n{}", findings.join("\n"), said.text);
     };
-    let table = ["Who cancels our orders", "unwatched, at the longest", "SIGKILL, crash, out of memory"];
+    let table = ["Who cancels our orders", "unwatched, at the longest", "SIGKILL, crash, out of"];
     asked(Desk::live(exchange.address(), &keys[0]), 0, &table);
     asked(Desk::live(exchange.address(), &keys[1]), 1, &["may withdraw"]);
     let covered = exclusive(Desk::live(exchange.address(), &keys[2]));

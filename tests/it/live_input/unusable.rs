@@ -1,5 +1,9 @@
 //! Answers that are none, from the first question on: the start does not come about, says why, and sends nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
 use super::judge::{of_end, soundness};
 use super::meddler::{Meddler, Twist};
 use super::{Desk, Key, all_at_once, exchange, temporary};
@@ -175,11 +179,15 @@ const CASES: &[Case] = &[
         name: "pages without end",
         of: OPEN,
         twist: || {
-            let page = String::from_utf8(row_with("orderLinkId", "\"somebody\"")).expect("text");
-            Twist::body(page.replace("\"nextPageCursor\":\"\"", "\"nextPageCursor\":\"again\""))
+            static PAGES: AtomicU64 = AtomicU64::new(0);
+            let page = row_with("orderLinkId", "\"somebody\"");
+            let mut page: Value = serde_json::from_slice(&page).expect("a page");
+            page["result"]["list"] = vec![page["result"]["list"][0].clone(); 50].into();
+            page["result"]["nextPageCursor"] = PAGES.fetch_add(1, Ordering::Relaxed).to_string().into();
+            Twist::body(page.to_string())
         },
         code: 3,
-        words: &["end"],
+        words: &["does not end"],
     },
     Case {
         name: "a contract that is a text",
