@@ -86,6 +86,9 @@ collar_away_bps = 5000
 max_daily_loss = "5000"
 "#;
 
+/// A crowd that trades now and then: most fills are those that a test asks for.
+const QUIET: [&str; 2] = ["--activity", "300"];
+
 /// A key of an account. Each name is drawn once: two runs with one key on one machine exclude each other.
 #[derive(Clone, Debug)]
 struct Key {
