@@ -142,6 +142,10 @@ impl Workers {
             .into_iter()
             .map(|mut worker| {
                 worker.to.take();
+                // Nobody needs its connection any more. A request is let come to its end.
+                if let (WARMING, Some(cut)) = (worker.is_busy.load(Ordering::SeqCst), &worker.cutter) {
+                    cut();
+                }
                 worker.thread
             })
             .collect()
