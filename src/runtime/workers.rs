@@ -128,8 +128,8 @@ impl Workers {
                         let Some(to) = &worker.to else { break };
                         worker.is_busy.store(request.id.0, Ordering::SeqCst);
                         // Before the request is in its hands, or the cut could meet that.
-                        if let (WARMING, Some(cut)) = (idle, &worker.cutter) {
-                            cut();
+                        if let (WARMING, Some(cuts)) = (idle, &worker.cuts) {
+                            (cuts.all)();
                         }
                         if let Err(refused) = to.try_send(request) {
                             // Its thread is gone: nothing left, the next worker may do better.

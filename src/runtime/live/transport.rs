@@ -24,6 +24,9 @@ use crate::venues::{Codec, Part, Reading, Signing};
 
 /// Whole time of a request that cancels.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A create that may count for less than this is not worth its way: it would come too late, and the venue would say that
+/// our clock is wrong.
+const CREATE_LEAST: Duration = Duration::from_millis(250);
 /// Requests one call may take. The longest are lists of instruments and windows of fills.
 const REQUESTS_MAX: u32 = 200;
 /// The outbox counts a call as one request. So the first few requests of a call follow each other at once, and further
@@ -127,7 +130,8 @@ impl LiveTransport {
         let mut was_clock_wrong = false;
         for _ in 0..REQUESTS_MAX {
             let valid_for = Clock.boot().until(not_after);
-            if valid_for.is_zero() {
+            let least = if call.raises_exposure() { CREATE_LEAST } else { Duration::from_nanos(1) };
+            if valid_for < least {
                 return Answered::NotSent("it waited past its deadline and was not sent".into());
             }
             let codec = Arc::clone(&self.shared.codec);
@@ -160,7 +164,10 @@ impl LiveTransport {
                     }
                 }
                 Reading::ClockWrong { server } => {
-                    self.shared.clock.corrected(server, sent, back, wall);
+                    match was_clock_wrong {
+                        false => self.shared.clock.heard(server, sent, back, wall),
+                        true => self.shared.clock.corrected(server, sent, back, wall),
+                    }
                     // Not executed, says the venue; a create is not sent again all the same. The next one is right.
                     if call.raises_exposure() {
                         let text = "the venue found our clock wrong; it is set right now".to_owned();
