@@ -190,7 +190,7 @@ fn work(
     transport: &mut dyn Transport,
 ) {
     // Not all at the same moment: somebody is there for what comes.
-    let mut warm_at = Clock.boot().after(WARM_EVERY * (number as u32 + 1) / LANES.len() as u32);
+    let mut warm_at = Clock.boot().after(WARM_EVERY * (number as u32 + 1) / LANES_FAR.len() as u32);
     loop {
         // Also between two requests: the worker that is handed most of them rests least, and cancels come to it first.
         if Clock.boot() >= warm_at {
