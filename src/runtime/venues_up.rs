@@ -67,8 +67,20 @@ pub fn prepare(
         }
         (_, Mode::Paper | Mode::DryRun) => {
             let live = live(None)?;
-            let (stale_after, ping_every) = (live.traits.stale_after, live.traits.ping_every);
-            (Behind::Fed(live), VenueTraits { stale_after, ping_every, ..traits_of(&settings.sim) })
+            // As fast and as many as the venue itself would let us: else what is rehearsed is another stop.
+            let real = live.traits.clone();
+            let traits = VenueTraits {
+                batch_cancel_max: real.batch_cancel_max.min(settings.sim.batch_cancel_max as usize),
+                batch_cancel_by: real.batch_cancel_by,
+                cancels_per_second: real.cancels_per_second,
+                cancel_burst: real.cancel_burst,
+                billing: real.billing,
+                open_orders_max: real.open_orders_max,
+                stale_after: real.stale_after,
+                ping_every: real.ping_every,
+                ..traits_of(&settings.sim)
+            };
+            (Behind::Fed(live), traits)
         }
     };
     Ok(Prepared { traits, settings: settings.clone(), left, behind })

@@ -48,13 +48,21 @@ pub trait Transport: Send {
     /// Carries a request out.
     fn call(&mut self, request: &Request) -> Answered;
 
-    /// What cuts short whatever `call` waits for, from another thread; none where `Severed` does it.
-    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
+    /// What cuts short what `call` waits for, from another thread; none where `Severed` does it.
+    fn cuts(&self) -> Option<Cuts> {
         None
     }
 
     /// Called while there is nothing to do, about every `WARM_EVERY`.
     fn keep_warm(&mut self) {}
+}
+
+/// Two ways to cut a call short from another thread. It ends unknown, or unsent if nothing had left.
+pub struct Cuts {
+    /// A create, if that is what is under way.
+    pub creates: Box<dyn Fn() + Send>,
+    /// Whatever is under way.
+    pub all: Box<dyn Fn() + Send>,
 }
 
 /// Idle workers keep their connections open this often.
@@ -68,7 +76,7 @@ struct Worker {
     to: Option<Sender<Box<Request>>>,
     is_busy: Arc<AtomicU64>,
     cut: Sender<()>,
-    cutter: Option<Box<dyn Fn() + Send>>,
+    cuts: Option<Cuts>,
     thread: JoinHandle<()>,
 }
 
@@ -95,12 +103,12 @@ impl Workers {
             let is_busy = Arc::new(AtomicU64::new(0));
             let (busy, gate, events, mut way) =
                 (Arc::clone(&is_busy), gate.clone(), events.clone(), transport(severed).map_err(|why| cannot(&why))?);
-            let cutter = way.cutter();
+            let cuts = way.cuts();
             let thread = std::thread::Builder::new()
                 .name(format!("{name}.rest.{}", number + 1))
-                .spawn(move || work(&requests, &busy, &gate, &events, way.as_mut()))
+                .spawn(move || work((number, &requests), &busy, &gate, &events, way.as_mut()))
                 .map_err(|error| cannot(&error))?;
-            workers.push(Worker { lane, to: Some(to), is_busy, cut, cutter, thread });
+            workers.push(Worker { lane, to: Some(to), is_busy, cut, cuts, thread });
         }
         Ok(Workers { venue, workers })
     }
@@ -109,7 +117,8 @@ impl Workers {
     pub fn feed(&mut self, at: Boot, outbox: &mut Outbox, gate: &Gate) -> (Vec<Event>, Option<Boot>) {
         let mut answers = Vec::new();
         let mut wake_at = None;
-        // One that looks after its connection is handed something only where no other is free; nothing tells us when it is.
+        // One that looks after its connection is handed something only where no other is free, and is cut short then: with
+        // a venue that hangs it would be at it for seconds.
         let turns = [0, WARMING].into_iter().flat_map(|idle| self.workers.iter().map(move |worker| (worker, idle)));
         for (worker, idle) in turns {
             while worker.is_busy.load(Ordering::SeqCst) == idle {
@@ -118,6 +127,10 @@ impl Workers {
                     Next::Go(request) => {
                         let Some(to) = &worker.to else { break };
                         worker.is_busy.store(request.id.0, Ordering::SeqCst);
+                        // Before the request is in its hands, or the cut could meet that.
+                        if let (WARMING, Some(cuts)) = (idle, &worker.cuts) {
+                            (cuts.all)();
+                        }
                         if let Err(refused) = to.try_send(request) {
                             // Its thread is gone: nothing left, the next worker may do better.
                             let request = refused.into_inner();
@@ -136,22 +149,27 @@ impl Workers {
         (answers, wake_at)
     }
 
-    /// Cuts what workers that may carry creates are waiting for.
+    /// Cuts creates that are waiting for their answer.
     pub fn sever(&self) {
         for worker in self.workers.iter().filter(|worker| worker.lane == Lane::Any) {
             let _ = worker.cut.try_send(());
-            if let (Some(cut), true) = (&worker.cutter, worker.is_busy.load(Ordering::SeqCst) != 0) {
-                cut();
+            if let Some(cuts) = &worker.cuts {
+                (cuts.creates)();
             }
         }
     }
 
-    /// Tells every worker to end after what it is at, and hands out the threads for joining.
+    /// Tells every worker to end, and hands out the threads for joining. What still waits for an answer is cut short:
+    /// whoever closes has its proof, or no time left for one.
     pub fn close(self) -> Vec<JoinHandle<()>> {
         self.workers
             .into_iter()
             .map(|mut worker| {
                 worker.to.take();
+                let _ = worker.cut.try_send(());
+                if let Some(cuts) = &worker.cuts {
+                    (cuts.all)();
+                }
                 worker.thread
             })
             .collect()
@@ -165,13 +183,14 @@ pub fn unsent(request: &Request, why: &str) -> Event {
 }
 
 fn work(
-    requests: &Receiver<Box<Request>>,
+    (number, requests): (usize, &Receiver<Box<Request>>),
     busy: &AtomicU64,
     gate: &Gate,
     events: &EventSender,
     transport: &mut dyn Transport,
 ) {
-    let mut warm_at = Clock.boot().after(WARM_EVERY);
+    // Not all at the same moment: somebody is there for what comes.
+    let mut warm_at = Clock.boot().after(WARM_EVERY * (number as u32 + 1) / LANES_FAR.len() as u32);
     loop {
         // Also between two requests: the worker that is handed most of them rests least, and cancels come to it first.
         if Clock.boot() >= warm_at {

@@ -18,12 +18,15 @@ use crate::domain::time::Boot;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
-use crate::runtime::workers::Transport;
+use crate::runtime::workers::{Cuts, Transport};
 use crate::venues::wire::{HttpOutcome, HttpRequest, Lane};
 use crate::venues::{Codec, Part, Reading, Signing};
 
 /// Whole time of a request that cancels.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A create that may count for less than this is not worth its way: it would come too late, and the venue would say that
+/// our clock is wrong.
+const CREATE_LEAST: Duration = Duration::from_millis(250);
 /// Requests one call may take. The longest are lists of instruments and windows of fills.
 const REQUESTS_MAX: u32 = 200;
 /// The outbox counts a call as one request. So the first few requests of a call follow each other at once, and further
@@ -37,8 +40,8 @@ pub trait Wire: Send {
     /// Sends a request and waits for its answer, at most this long. `may_leave` is read before the first byte.
     fn send(&mut self, request: &HttpRequest, timeout: Duration, may_leave: &dyn Fn() -> bool) -> HttpOutcome;
 
-    /// What cuts short whatever `send` waits for, from another thread.
-    fn cutter(&self) -> Box<dyn Fn() + Send>;
+    /// What cuts short what `send` waits for, from another thread.
+    fn cuts(&self) -> Cuts;
 }
 
 /// Everything the workers of a venue share.
@@ -127,7 +130,8 @@ impl LiveTransport {
         let mut was_clock_wrong = false;
         for _ in 0..REQUESTS_MAX {
             let valid_for = Clock.boot().until(not_after);
-            if valid_for.is_zero() {
+            let least = if call.raises_exposure() { CREATE_LEAST } else { Duration::from_nanos(1) };
+            if valid_for < least {
                 return Answered::NotSent("it waited past its deadline and was not sent".into());
             }
             let codec = Arc::clone(&self.shared.codec);
@@ -160,7 +164,10 @@ impl LiveTransport {
                     }
                 }
                 Reading::ClockWrong { server } => {
-                    self.shared.clock.corrected(server, sent, back, wall);
+                    match was_clock_wrong {
+                        false => self.shared.clock.heard(server, sent, back, wall),
+                        true => self.shared.clock.corrected(server, sent, back, wall),
+                    }
                     // Not executed, says the venue; a create is not sent again all the same. The next one is right.
                     if call.raises_exposure() {
                         let text = "the venue found our clock wrong; it is set right now".to_owned();
@@ -205,8 +212,8 @@ impl Transport for LiveTransport {
         self.converse(&request.call, request.not_after)
     }
 
-    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
-        Some(self.wire.cutter())
+    fn cuts(&self) -> Option<Cuts> {
+        Some(self.wire.cuts())
     }
 
     /// Asks the time on the connection that cancels use, so that it is open when they need it.

@@ -97,7 +97,7 @@ impl Envelope {
                 (
                     Verdict::Refused(_),
                     (finer @ (Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong), mend),
-                ) if self.status != 403 => {
+                ) if self.status != 403 || matches!(finer, Verdict::Later(_)) => {
                     return Err(self.not_good(finer, &self.words(code, &body, mend, key)));
                 }
                 (by_status, _) => by_status,

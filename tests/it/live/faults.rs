@@ -26,6 +26,8 @@ const BUDGETS_S: (u32, u32) = (20, 6);
 /// A create is signed for three seconds: after this none can be carried out any more.
 const LATE_LIMIT: Duration = Duration::from_millis(3_500);
 
+/// How long the signal waits for a fault; beside another it may never strike.
+const STRIKE_LIMIT: Duration = Duration::from_secs(10);
 /// How many orders rest before anything is done.
 const OPEN_MIN: usize = 25;
 
@@ -55,10 +57,18 @@ fn play(faults: &[&Fault], number: u64, set_seed: u64) -> Result<Outcome, String
     stand.start_ready()?;
     stand.wait_open(OPEN_MIN)?;
     wait::let_pass(Duration::from_millis(chance.below(1_500)));
-    let early: Vec<&str> = faults.iter().flat_map(|fault| fault.early.iter().copied()).collect();
-    tell(&stand, &early);
+    let mut unmet = Vec::new();
+    // Who is waited for comes first: others may keep it from ever striking.
     for fault in faults.iter().filter(|fault| fault.is_awaited) {
-        stand.wait_struck(fault.word)?;
+        tell(&stand, fault.early);
+        if !stand.has_struck(fault.word, STRIKE_LIMIT) {
+            unmet.push(fault.word);
+        }
+        // For the answer, or its absence, to be booked.
+        wait::let_pass(Duration::from_millis(100 + chance.below(150)));
+    }
+    for fault in faults.iter().filter(|fault| !fault.is_awaited) {
+        tell(&stand, fault.early);
     }
     let struck = stand.signal(Signal::TERM);
     let watch = Watch::start();
@@ -80,8 +90,11 @@ fn play(faults: &[&Fault], number: u64, set_seed: u64) -> Result<Outcome, String
     } else {
         settle(&mut outcome, &stand, &struck, exit, false);
     }
-    for fault in faults.iter().filter(|fault| fault.is_seen_after && !outcome.faults.contains_key(fault.word)) {
-        outcome.findings.push(format!("`{}` never struck after the signal, so nothing was tried", fault.word));
+    let unseen = faults.iter().filter(|fault| fault.is_seen_after && !outcome.faults.contains_key(fault.word));
+    unmet.extend(unseen.map(|fault| fault.word));
+    // Of two, one may take the other's place; alone, it must have been tried.
+    if unmet.len() == faults.len() {
+        outcome.findings.push(format!("nothing was tried: {unmet:?} never struck"));
     }
     if !outcome.findings.is_empty() {
         outcome.findings.push(stand.leave_traces());
@@ -114,7 +127,11 @@ fn clear_away(outcome: &mut Outcome, stand: &mut Stand) -> Result<(), String> {
 
 fn play_set(name: &str, plays: &[Vec<&Fault>], set_seed: u64) -> Met {
     let watch = Watch::start();
-    let outcomes = play_all(plays.len(), AT_ONCE, |number| (number, play(&plays[number], number as u64, set_seed)));
+    let wanted: Vec<usize> = (0..plays.len()).filter(|number| !plays[*number].is_empty()).collect();
+    let outcomes = play_all(wanted.len(), AT_ONCE, |place| {
+        let number = wanted[place];
+        (number, play(&plays[number], number as u64, set_seed))
+    });
     let mut met = Met::default();
     for (number, outcome) in outcomes {
         let names: Vec<&str> = plays[number].iter().map(|fault| fault.name).collect();
@@ -130,7 +147,8 @@ fn each_fault_at_the_moment_of_the_signal_leaves_nothing_or_names_what_it_leaves
     println!("LASTORDERS_TEST_SEED={set_seed}");
     let only = switch("LASTORDERS_TEST_LIVE_FAULT");
     let is_wanted = |fault: &&Fault| only.as_deref().is_none_or(|only| fault.name.contains(only));
-    let plays: Vec<Vec<&Fault>> = FAULTS.iter().filter(is_wanted).map(|fault| vec![fault]).collect();
+    let plays: Vec<Vec<&Fault>> =
+        FAULTS.iter().map(|fault| if is_wanted(&fault) { vec![fault] } else { Vec::new() }).collect();
     let met = play_set("fault", &plays, set_seed);
     assert!(met.failures.is_empty(), "seed {set_seed}:\n{}", met.failures.join("\n"));
     if only.is_none() {

@@ -36,7 +36,7 @@ fn play((n_orders, latency_ms, is_exclusive): Case) -> Result<Outcome, String> {
     settle(&mut outcome, &stand, &struck, exit, false);
     let ledger = stand.ledger();
     outcome.findings.extend(limits_were_kept(&ledger));
-    outcome.findings.extend(all_were_cancelled(&stand.report()?, n_orders));
+    outcome.findings.extend(all_were_cancelled(&stand.report()?, n_orders, is_exclusive));
     if ledger.book.orders.len() != n_orders {
         outcome.findings.push(format!("{} orders were placed for {n_orders} rungs", ledger.book.orders.len()));
     }

@@ -46,6 +46,7 @@ const fn both(name: &'static str, word: &'static str, ends: Ends, commands: &'st
 }
 
 /// Strikes creates before the signal, so that it finds orders nobody knows of.
+/// What such a fault begins with makes the market maker quote anew.
 const fn creates(name: &'static str, word: &'static str, commands: &'static [&'static str]) -> Fault {
     Fault { is_awaited: true, is_seen_after: false, is_late: true, ..early(name, word, Ends::ByItself, commands) }
 }
@@ -121,12 +122,18 @@ pub(super) const FAULTS: &[Fault] = &[
         Ends::ByItself,
         &[r#"{"command":"plan","on":"any_cancel","fault":{"late_execution":{"after_ms":4000}},"times":3}"#],
     ),
-    early(
-        "cancels done later than told",
-        "slow_cancel",
-        Ends::ByItself,
-        &[r#"{"command":"plan","on":"any_cancel","fault":{"slow_cancel":{"by_ms":1500}},"times":0}"#],
-    ),
+    Fault {
+        is_awaited: true,
+        ..early(
+            "cancels done later than told",
+            "slow_cancel",
+            Ends::ByItself,
+            &[
+                r#"{"command":"plan","on":"any_cancel","fault":{"slow_cancel":{"by_ms":1500}},"times":0}"#,
+                r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+            ],
+        )
+    },
     early(
         "partial batches",
         "partial_batch",
@@ -250,24 +257,35 @@ pub(super) const FAULTS: &[Fault] = &[
     creates(
         "answers of creates lost",
         "answer_lost",
-        &[r#"{"command":"plan","on":"create","fault":"answer_lost","times":4}"#],
+        &[
+            r#"{"command":"plan","on":"create","fault":"answer_lost","times":4}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
     ),
     creates(
-        "creates carried out, the venue says it failed, and answers questions slowly",
+        "creates carried out, the venue says it failed, tells nothing and answers slowly",
         "server_error_executed",
         &[
             r#"{"command":"plan","on":"create","fault":"server_error_executed","times":4}"#,
+            r#"{"command":"pushes","fault":"lose","times":0}"#,
             r#"{"command":"plan","on":"query","fault":{"delayed_answer":{"by_ms":1200}},"times":12}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
         ],
     ),
     creates(
         "creates carried out late, the venue says nothing",
         "late_execution",
-        &[r#"{"command":"plan","on":"create","fault":{"late_execution":{"after_ms":2500}},"times":3}"#],
+        &[
+            r#"{"command":"plan","on":"create","fault":{"late_execution":{"after_ms":2500}},"times":3}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
     ),
     creates(
         "creates reset before they are carried out",
         "http_reset",
-        &[r#"{"command":"http","http":{"path":"/order/create","fault":"reset","times":4}}"#],
+        &[
+            r#"{"command":"http","http":{"path":"/order/create","fault":"reset","times":4}}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
     ),
 ];

@@ -195,17 +195,18 @@ impl Stand {
         seen.map_err(|why| format!("{why}\n{}", self.printed()))
     }
 
-    /// Waits until a fault has struck.
-    pub(super) fn wait_struck(&self, word: &str) -> Result<(), String> {
+    /// Whether a fault strikes within a time.
+    pub(super) fn has_struck(&self, word: &str, limit: Duration) -> bool {
         let place = self.exchange.ledger_path();
         let wanted = format!("\"fault\":\"{word}\"");
-        wait::until(READY_LIMIT, &format!("the fault {word}"), || {
+        let seen = wait::until(limit, &format!("the fault {word}"), || {
             let has_struck = std::fs::read_to_string(&place).unwrap_or_default().contains(&wanted);
             if !has_struck {
                 wait::let_pass(LOOK);
             }
             has_struck.then_some(())
-        })
+        });
+        seen.is_ok()
     }
 
     /// Sends a signal, and says when. What it met is read from the daemon's own records later, by `states_at`.

@@ -100,6 +100,22 @@ fn silence_and_damage_prove_nothing_about_a_create() {
 }
 
 #[test]
+fn a_ban_is_one_in_whichever_words_it_comes() {
+    let account = account();
+    for (status, body) in [
+        (403, r#"{"retCode":10403,"retMsg":"Forbidden","time":1795132800000}"#),
+        (403, r#"{"retCode":10009,"retMsg":"IP has been banned","time":1795132800000}"#),
+        (403, "<html><title>403, access too frequent</title></html>"),
+        (200, r#"{"retCode":10403,"retMsg":"Forbidden","time":1795132800000}"#),
+    ] {
+        match answered(&account, &create(), &response(status, &[], body)) {
+            Answered::Later { wait, .. } => assert!(wait.as_secs() >= 600, "{status} {body}"),
+            other => panic!("{status} {body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_limit_waits_until_the_venue_says_it_resets() {
     let account = account();
     let body = format!(r#"{{"retCode":10006,"retMsg":"Too many visits!","time":{}}}"#, NOW.millis());
