@@ -241,7 +241,8 @@ fn live_orders(ledger: &Path) -> std::collections::BTreeSet<String> {
 /// When the last request that cancels reached the exchange, in microseconds since 1970.
 fn last_cancel(ledger: &Path) -> Outcome<i64> {
     let cancels = |line: &serde_json::Value| {
-        line["kind"] == "request" && matches!(line["what"].as_str(), Some("cancel" | "cancel_batch" | "cancel_all"))
+        line["kind"] == "request"
+            && matches!(line["what"].as_str(), Some("cancel" | "cancel_batch" | "cancel_all" | "cancel_scope"))
     };
     let moment = |line: &serde_json::Value| Some(line["t_ms"].as_i64()? * 1_000 + line["us"].as_i64()?);
     lines(ledger).iter().filter(|line| cancels(line)).filter_map(moment).max().ok_or_else(|| "no cancel arrived".into())

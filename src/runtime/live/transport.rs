@@ -18,22 +18,30 @@ use crate::domain::time::Boot;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
-use crate::runtime::workers::Transport;
+use crate::runtime::workers::{Cuts, Transport};
 use crate::venues::wire::{HttpOutcome, HttpRequest, Lane};
 use crate::venues::{Codec, Part, Reading, Signing};
 
 /// Whole time of a request that cancels.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A create that may count for less than this is not worth its way: it would come too late, and the venue would say that
+/// our clock is wrong.
+const CREATE_LEAST: Duration = Duration::from_millis(250);
 /// Requests one call may take. The longest are lists of instruments and windows of fills.
 const REQUESTS_MAX: u32 = 200;
+/// The outbox counts a call as one request. So the first few requests of a call follow each other at once, and further
+/// ones not faster than this: what the outbox leaves unused of a limit (a fifth of 50 a second, and each list has its
+/// own 50) has room for them.
+const PACE: Duration = Duration::from_millis(50);
+const PARTS_UNPACED: u32 = 4;
 
 /// Carries bytes. The one seam between us and sockets.
 pub trait Wire: Send {
     /// Sends a request and waits for its answer, at most this long. `may_leave` is read before the first byte.
     fn send(&mut self, request: &HttpRequest, timeout: Duration, may_leave: &dyn Fn() -> bool) -> HttpOutcome;
 
-    /// What cuts short whatever `send` waits for, from another thread.
-    fn cutter(&self) -> Box<dyn Fn() + Send>;
+    /// What cuts short what `send` waits for, from another thread.
+    fn cuts(&self) -> Cuts;
 }
 
 /// Everything the workers of a venue share.
@@ -122,7 +130,8 @@ impl LiveTransport {
         let mut was_clock_wrong = false;
         for _ in 0..REQUESTS_MAX {
             let valid_for = Clock.boot().until(not_after);
-            if valid_for.is_zero() {
+            let least = if call.raises_exposure() { CREATE_LEAST } else { Duration::from_nanos(1) };
+            if valid_for < least {
                 return Answered::NotSent("it waited past its deadline and was not sent".into());
             }
             let codec = Arc::clone(&self.shared.codec);
@@ -148,9 +157,17 @@ impl LiveTransport {
                     }
                     return answered;
                 }
-                Reading::More(next) => part = next,
+                Reading::More(next) => {
+                    part = next;
+                    if part.number >= PARTS_UNPACED {
+                        pause(Clock.boot().until(sent.after(PACE)));
+                    }
+                }
                 Reading::ClockWrong { server } => {
-                    self.shared.clock.corrected(server, sent, back, wall);
+                    match was_clock_wrong {
+                        false => self.shared.clock.heard(server, sent, back, wall),
+                        true => self.shared.clock.corrected(server, sent, back, wall),
+                    }
                     // Not executed, says the venue; a create is not sent again all the same. The next one is right.
                     if call.raises_exposure() {
                         let text = "the venue found our clock wrong; it is set right now".to_owned();
@@ -183,13 +200,20 @@ impl LiveTransport {
     }
 }
 
+fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        // Nobody sends on it: only the time ends it.
+        let _ = crossbeam_channel::never::<()>().recv_timeout(wait);
+    }
+}
+
 impl Transport for LiveTransport {
     fn call(&mut self, request: &Request) -> Answered {
         self.converse(&request.call, request.not_after)
     }
 
-    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
-        Some(self.wire.cutter())
+    fn cuts(&self) -> Option<Cuts> {
+        Some(self.wire.cuts())
     }
 
     /// Asks the time on the connection that cancels use, so that it is open when they need it.
@@ -228,6 +252,19 @@ mod tests {
         let (mut transport, wire) = transport(vec![answer_of(200), answer_of(200)], vec![more, done]);
         assert_eq!(transport.call(&request_of(Call::Time)), Answered::Done(Facts::Time(Wall::from_millis(7))));
         assert_eq!(wire.n_sent(), 2);
+    }
+
+    #[test]
+    fn a_long_list_does_not_outrun_the_limits_that_the_outbox_counts_by_calls() {
+        let more = |number| Reading::More(Part { number, ..Part::default() });
+        let done = Reading::Answered(Answered::Done(Facts::Time(Wall::from_millis(7))));
+        let readings = (1..12).map(more).chain([done]).collect();
+        let (mut transport, wire) = transport(vec![answer_of(200); 12], readings);
+        let began = Clock.boot();
+        assert!(matches!(transport.call(&request_of(Call::Time)), Answered::Done(_)));
+        assert_eq!(wire.n_sent(), 12);
+        // The first five at once, each of the seven others a pace after the one before: never sooner, whatever else.
+        assert!(Clock.boot().since(began) >= PACE * 7);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::net::http::{self, HttpClient, HttpSettings, Outcome, Outgoing};
 use crate::net::resolver::Resolver;
 use crate::net::roots::Roots;
 use crate::net::websocket::{Cutter, Settings as SocketSettings, WsRead, WsSession};
+use crate::runtime::workers::Cuts;
 use crate::venues::wire::{HttpOutcome, HttpRequest, HttpResponse, Lane};
 
 /// To connect and shake hands.
@@ -86,9 +87,10 @@ impl Wire for NetWire {
         }
     }
 
-    fn cutter(&self) -> Box<dyn Fn() + Send> {
-        let cutters = [self.create.cutter(), self.cancel.cutter(), self.read.cutter()];
-        Box::new(move || cutters.iter().for_each(http::Cutter::cut))
+    fn cuts(&self) -> Cuts {
+        let create = self.create.cutter();
+        let all = [create.clone(), self.cancel.cutter(), self.read.cutter()];
+        Cuts { creates: Box::new(move || create.cut()), all: Box::new(move || all.iter().for_each(http::Cutter::cut)) }
     }
 }
 

@@ -16,8 +16,9 @@ use crate::venues::wire::HttpResponse;
 
 /// The shortest wait for a limit to reset.
 const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest a limit may make us wait on its own word; its windows are seconds.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest a limit may make us wait on its own word: its windows are seconds. Never as long as a ban, which holds
+/// back cancels as well.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is nothing good to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Envelope {
                 (
                     Verdict::Refused(_),
                     (finer @ (Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong), mend),
-                ) if self.status != 403 => {
+                ) if self.status != 403 || matches!(finer, Verdict::Later(_)) => {
                     return Err(self.not_good(finer, &self.words(code, &body, mend, key)));
                 }
                 (by_status, _) => by_status,

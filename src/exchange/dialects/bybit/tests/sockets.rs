@@ -60,7 +60,10 @@ fn nothing_is_sent_again_when_a_connection_begins() {
 }
 
 /// A book built from what a socket was told, as a careful client would.
-fn book(stand: &Stand, socket: SocketId) -> (Vec<(String, String)>, Vec<(String, String)>) {
+/// Rows of a book: price and quantity.
+type Rows = Vec<(String, String)>;
+
+fn book(stand: &Stand, socket: SocketId) -> (Rows, Rows) {
     let mut sides = [std::collections::BTreeMap::new(), std::collections::BTreeMap::new()];
     let mut last = 0;
     let mut begun = false;

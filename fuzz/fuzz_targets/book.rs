@@ -1,0 +1,4 @@
+//! See `book` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| lastorders_fuzz::book::check(input));

@@ -1,0 +1,4 @@
+//! See `bybit_public` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| lastorders_fuzz::bybit_public::check(input));

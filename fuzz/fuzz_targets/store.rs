@@ -1,0 +1,4 @@
+//! See `store` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| lastorders_fuzz::store::check(input));
