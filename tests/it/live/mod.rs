@@ -7,6 +7,8 @@
 //! ```sh
 //! cargo test --test it live:: -- --nocapture             # what every change must pass, with seed and histogram
 //! LASTORDERS_TEST_SEED=7 cargo test --test it live::     # a set again, by its seed
+//! LASTORDERS_TEST_LIVE_FAULT='banned' cargo test --test it live::faults   # one fault, or a pair: `banned + every push lost`
+//! LASTORDERS_TEST_KEEP=1 cargo test --test it live::     # leaves the files of every stop where they are
 //! LASTORDERS_TEST_LIVE=full cargo test --test it live::stops   # 300 open orders as well
 //! LASTORDERS_TEST_LIVE_PAIRS=all LASTORDERS_TEST_LIVE_REPEAT=20 cargo test --test it live::faults -- --nocapture
 //!                                                        # every pair of faults, twenty times: hours

@@ -45,7 +45,7 @@ fn play((n_orders, latency_ms, is_exclusive): Case) -> Result<Outcome, String> {
         outcome.findings.push(format!("cancel-all was used: {swept}; the account is ours alone: {is_exclusive}"));
     }
     if !outcome.findings.is_empty() {
-        outcome.findings.push(stand.leave_traces());
+        outcome.findings.push(stand.printed());
     }
     Ok(outcome)
 }

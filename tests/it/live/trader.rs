@@ -141,7 +141,8 @@ pub(super) struct Stand {
 impl Stand {
     /// Starts an exchange. Nothing trades yet.
     pub(super) fn new(terms: &Terms) -> Result<Stand, String> {
-        let folder = TempDir::new().map_err(|error| error.to_string())?;
+        let mut folder = TempDir::new().map_err(|error| error.to_string())?;
+        folder.disable_cleanup(super::switch("LASTORDERS_TEST_KEEP").is_some());
         let place = folder.path().join("exchange");
         std::fs::create_dir(&place).map_err(|error| error.to_string())?;
         let activity = if terms.is_busy { 8_000 } else { 0 };
@@ -256,12 +257,6 @@ impl Stand {
         let said: Vec<&str> =
             said.lines().skip_while(|line| !line.starts_with("20")).filter(|line| !line.contains("   - ")).collect();
         format!("{}\n{}\n{}", self.folder.path().display(), said.join("\n"), self.exchange.errors())
-    }
-
-    /// For findings: what both have printed. Where `LASTORDERS_TEST_KEEP` is set the files stay for a look.
-    pub(super) fn leave_traces(&mut self) -> String {
-        self.folder.disable_cleanup(super::switch("LASTORDERS_TEST_KEEP").is_some());
-        self.printed()
     }
 }
 
