@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::judge::of_clean_stop;
 use super::meddler::{Meddler, Twist};
-use super::{Desk, Key, QUIET, Trader, exchange, ours_live, take_one, tell, temporary};
+use super::{Desk, Key, QUIET, exchange, ours_live, take_one, tell, temporary};
 use crate::oracle::exact::Exact;
 use crate::oracle::files::amount;
 use crate::venue::exchange::Exchange;
@@ -102,10 +102,11 @@ fn what_nobody_can_explain() -> Vec<String> {
             answer.to_string().into_bytes()
         })
     });
-    // After a reconnect the books are compared at once; a difference counts when a second look confirms it. At the third
-    // look it has counted.
-    cut_and_compare(&mut trader, &exchange, 2);
-    cut_and_compare(&mut trader, &exchange, 1);
+    // After a reconnect the books are compared at once; a difference counts when a second look confirms it.
+    cut(&exchange);
+    trader.wait_for("the difference to be told", || {
+        desk.home.printed().contains("Our books and the venue's differ: BTC-USDT-PERP").then_some(())
+    });
     trader.wait_for("the contract's orders to be pulled and the pair to be quoted", || {
         (n_on_contract(&exchange) == 0 && ours_live(&exchange.ledger(), 0) > 0).then_some(())
     });
@@ -120,8 +121,7 @@ fn what_nobody_can_explain() -> Vec<String> {
     let n_meanwhile = n_creates(&exchange).1 - contract_before;
     meddler.heal();
     // Two looks that agree release it.
-    cut_and_compare(&mut trader, &exchange, 1);
-    cut_and_compare(&mut trader, &exchange, 1);
+    cut(&exchange);
     trader.wait_for("the contract to be quoted again", || (n_on_contract(&exchange) > 0).then_some(()));
     let code = trader.terminate().code;
     let mut findings = of_clean_stop(&desk, &exchange, 0, code);
@@ -129,16 +129,9 @@ fn what_nobody_can_explain() -> Vec<String> {
     findings
 }
 
-/// Cuts the account's stream and waits until the venue's positions were asked for so many times.
-fn cut_and_compare(trader: &mut Trader<'_>, exchange: &Exchange, times: usize) {
-    let n_looks = || {
-        let ledger = exchange.ledger();
-        // With a symbol it is a question about the mode; those are asked at a start.
-        ledger.arrivals.iter().filter(|arrival| arrival.path == "/v5/position/list").count()
-    };
-    let before = n_looks();
+/// Cuts the account's stream.
+fn cut(exchange: &Exchange) {
     exchange.order(&json!({"command": "drop_sockets", "scope": "private", "how": "hard", "account": 0}));
-    trader.wait_for("the books to be compared", || (n_looks() >= before + times).then_some(()));
 }
 
 /// Creates that arrived, for the pair and for the contract.

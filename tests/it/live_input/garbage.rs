@@ -74,8 +74,14 @@ fn book_with(levels: &str) -> Vec<u8> {
     text_frame(format!("{head}{levels},\"u\":2,\"seq\":2}}}}").as_bytes())
 }
 
+/// A frame and what it is.
+type Named = (&'static str, Vec<u8>);
+
+/// What one trader is shown: on which paths, and which frames; none: twisted answers.
+type Share<'s> = (&'s str, &'s [Named]);
+
 /// Frames that no venue should send.
-fn frames() -> Vec<(&'static str, Vec<u8>)> {
+fn frames() -> Vec<Named> {
     let piece = |first| frame(first, &vec![b' '; 200 * 1024]);
     let beyond_memory = [&[0x81, 127, 0x7f][..], &[0xff; 7][..]].concat();
     vec![
@@ -105,7 +111,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
 /// Frames for one trader: a stream that breaks again and again is opened again later and later.
 const FRAMES_EACH: usize = 5;
 
-fn play_share(path: &str, frames: &[(&'static str, Vec<u8>)]) -> Vec<String> {
+fn play_share(path: &str, frames: &[Named]) -> Vec<String> {
     let (folder, key) = (temporary(), Key::new(0));
     let exchange = exchange(folder.path(), &[(&key, "")], &QUIET);
     let meddler = Meddler::before(exchange.address());
@@ -131,11 +137,11 @@ fn play_share(path: &str, frames: &[(&'static str, Vec<u8>)]) -> Vec<String> {
 #[test]
 fn garbage_in_the_middle_of_trading_ends_a_stream_at_most_and_nothing_is_lost() {
     let frames = frames();
-    let mut shares: Vec<(&str, &[(&str, Vec<u8>)])> = vec![("/v5/order/", &[]), ("/v5/", &[])];
+    let mut shares: Vec<Share<'_>> = vec![("/v5/order/", &[]), ("/v5/", &[])];
     for path in ["/v5/private", "/v5/public"] {
         shares.extend(frames.chunks(FRAMES_EACH).map(|share| (path, share)));
     }
-    let name = |(path, share): &(&str, &[(&str, Vec<u8>)])| {
+    let name = |(path, share): &Share<'_>| {
         let names: Vec<_> = share.iter().map(|(name, _)| *name).collect();
         format!("{path}: {}", names.join(", "))
     };

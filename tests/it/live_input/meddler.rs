@@ -205,8 +205,7 @@ fn serve(shared: &Arc<Shared>, mut client: TcpStream) -> io::Result<()> {
             Twist::Endless => return endless(&mut client),
             Twist::Silence => {
                 // Until the other side gives up.
-                let mut rest = [0];
-                client.read(&mut rest)?;
+                io::copy(&mut client, &mut io::sink())?;
                 return Ok(());
             }
         }
