@@ -126,7 +126,7 @@ fn later(id: u64, wait_ms: u64) -> Answer {
 #[test]
 fn the_more_urgent_goes_first_and_within_a_class_the_older() {
     check("nbrc", Lane::Any, Gate::Open, "4 3 2 1 .");
-    check("ncncrlr", Lane::Any, Gate::Open, "2 4 5 6 7 1 3 .");
+    check("ncncrlr", Lane::Any, Gate::Open, "2 4 6 5 7 1 3 .");
 }
 
 #[test]
@@ -530,8 +530,17 @@ fn what_waits_for_its_bucket_lets_others_pass_that_draw_from_another() {
     outbox.push(batch(4, 2)).unwrap();
     outbox.push(request(5, call('b', 5))).unwrap();
     assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "1 2 4 5 ~");
-    assert_eq!(drained(&mut outbox, ms(1_049), Lane::Any, Gate::Open), "~");
-    assert_eq!(drained(&mut outbox, ms(1_050), Lane::Any, Gate::Open), "3 .");
+    for id in [1, 2] {
+        outbox.answered(ms(20), &later(id, 0));
+    }
+    assert_eq!(drained(&mut outbox, ms(1_021), Lane::Any, Gate::Open), "~");
+    assert_eq!(drained(&mut outbox, ms(1_022), Lane::Any, Gate::Open), "3 .");
+}
+
+#[test]
+fn a_list_goes_before_questions_about_single_orders() {
+    let mut outbox = filled(outbox(0, 0), "rrlr");
+    assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "3 1 2 4 .");
 }
 
 #[test]
