@@ -3,7 +3,7 @@
 //! Always holds: a create is handed to the wire once, whatever comes of it; what the wire calls `NotSent` or `Lost` goes
 //! to the codec as it is; every answer that tells the venue's time sets the venue's clock.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::domain::ids::VenueId;
 use crate::domain::rates::Billing;
 use crate::domain::request::{Answered, Call, Refusal, RefusalKind, Request};
 use crate::domain::time::Boot;
+use crate::outbox::BAN_WAIT_MIN;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
@@ -61,6 +62,8 @@ pub struct Shared {
     /// Held from signing to answer where requests must arrive in order.
     in_order: Arc<Mutex<()>>,
     told_limits: Arc<Mutex<Vec<(usize, u32)>>>,
+    /// Until when the venue wants to hear nothing at all (nanoseconds of the boot clock).
+    silent_until: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -75,6 +78,7 @@ impl Shared {
             nonces: Arc::new(AtomicI64::new(0)),
             in_order: Arc::default(),
             told_limits: Arc::default(),
+            silent_until: Arc::default(),
         }
     }
 
@@ -87,6 +91,24 @@ impl Shared {
         // Without the system's chance a codec that needs it gets zeros, and the venue refuses what it signed.
         let _ = SystemRandom::new().fill(&mut chance);
         Signing { now: self.clock.now(), valid_for, nonce: nonce.unsigned_abs(), chance }
+    }
+
+    /// Takes note of an answer that is a ban, and says so: the outbox holds back every request, and a stop that cannot
+    /// cancel must not leave its operator wondering why.
+    fn note_ban(&self, at: Boot, answered: &Answered) {
+        let Answered::Later { wait, why } = answered else { return };
+        if *wait < BAN_WAIT_MIN {
+            return;
+        }
+        let before = Boot::from_nanos(self.silent_until.fetch_max(at.after(*wait).nanos(), Ordering::SeqCst));
+        if before <= at {
+            log::error!("The venue wants no request for {} s, cancels included: {why}", wait.as_secs());
+        }
+    }
+
+    /// Whether the venue wants to hear nothing now.
+    fn is_silent(&self, at: Boot) -> bool {
+        at.nanos() < self.silent_until.load(Ordering::SeqCst)
     }
 
     /// Limits that are not what we took for granted, each told once.
@@ -152,6 +174,7 @@ impl LiveTransport {
             self.tell_limits(&read.limits);
             match read.reading {
                 Reading::Answered(answered) => {
+                    self.shared.note_ban(back, &answered);
                     if let Some(server) = read.server_time {
                         self.shared.clock.heard(server, sent, back, wall);
                     }
@@ -218,6 +241,9 @@ impl Transport for LiveTransport {
 
     /// Asks the time on the connection that cancels use, so that it is open when they need it.
     fn keep_warm(&mut self) {
+        if self.shared.is_silent(Clock.boot()) {
+            return;
+        }
         let signing = self.shared.signing(self.shared.request_timeout);
         let part = Part::default();
         let Ok(mut http) = self.shared.codec.request(&Call::Time, &part, &signing) else { return };
@@ -225,7 +251,11 @@ impl Transport for LiveTransport {
         let sent = Clock.boot();
         let outcome = self.wire.send(&http, CANCEL_TIMEOUT, &|| true);
         let (back, wall) = (Clock.boot(), Clock.wall());
-        if let Some(server) = self.shared.codec.read(&Call::Time, &part, &outcome).server_time {
+        let read = self.shared.codec.read(&Call::Time, &part, &outcome);
+        if let Reading::Answered(answered) = &read.reading {
+            self.shared.note_ban(back, answered);
+        }
+        if let Some(server) = read.server_time {
             self.shared.clock.heard(server, sent, back, wall);
         }
     }
@@ -265,6 +295,20 @@ mod tests {
         assert_eq!(wire.n_sent(), 12);
         // The first five at once, each of the seven others a pace after the one before: never sooner, whatever else.
         assert!(Clock.boot().since(began) >= PACE * 7);
+    }
+
+    #[test]
+    fn under_a_ban_no_connection_is_kept_warm() {
+        let banned = |seconds| {
+            let why = "banned".to_owned();
+            Reading::Answered(Answered::Later { wait: Duration::from_secs(seconds), why })
+        };
+        let (mut transport, wire) = transport(vec![answer_of(403); 3], vec![banned(1), banned(600), banned(600)]);
+        transport.keep_warm();
+        transport.keep_warm();
+        assert_eq!(wire.n_sent(), 2, "a limit is no ban");
+        transport.keep_warm();
+        assert_eq!(wire.n_sent(), 2);
     }
 
     #[test]

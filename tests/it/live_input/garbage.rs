@@ -1,9 +1,11 @@
 //! Garbage in the middle of trading: answers and frames that are none. Trading goes on when it is over, and nothing is
 //! lost or done twice.
 
+use serde_json::json;
+
 use super::judge::{of_clean_stop, soundness};
 use super::meddler::{Meddler, Twist, frame, text_frame};
-use super::{Desk, Key, QUIET, all_at_once, exchange, n_fills, take_one, temporary};
+use super::{Desk, Key, QUIET, all_at_once, assert_none, exchange, n_fills, take_one, temporary};
 
 const SPOT: &str = "BTC-USDT";
 
@@ -26,17 +28,22 @@ fn twists() -> Vec<(&'static str, Twist)> {
     ]
 }
 
-#[test]
-fn orders_whose_answers_are_none_are_settled_and_nothing_is_lost() {
+/// Answers to these paths are none for a while, again and again, while orders are filled and the account's stream breaks.
+fn play_twists(path: &str) -> Vec<String> {
     let (folder, key) = (temporary(), Key::new(0));
-    let exchange = exchange(folder.path(), &[(&key, "")], &[]);
+    let exchange = exchange(folder.path(), &[(&key, "")], &QUIET);
     let meddler = Meddler::before(exchange.address());
     let desk = Desk::live(meddler.address(), &key);
     let mut trader = desk.start_ready();
     trader.wait_quoting(&exchange, 0, SPOT);
-    for (name, twist) in twists() {
+    for (number, (name, twist)) in twists().into_iter().enumerate() {
         let before = meddler.n_twisted();
-        meddler.twist(move |target| if target.starts_with("/v5/order/") { twist.clone() } else { Twist::None });
+        let path = path.to_owned();
+        meddler.twist(move |target| if target.starts_with(&path) { twist.clone() } else { Twist::None });
+        if number % 3 == 1 {
+            // So that the books are compared just now.
+            exchange.order(&json!({"command": "drop_sockets", "scope": "private"}));
+        }
         trader.wait_for(&format!("three answers to be {name}"), || {
             take_one(&exchange, 0, SPOT);
             (meddler.n_twisted() >= before + 3).then_some(())
@@ -45,11 +52,12 @@ fn orders_whose_answers_are_none_are_settled_and_nothing_is_lost() {
         trader.wait_settled(&exchange, 0);
         trader.wait_quoting(&exchange, 0, SPOT);
     }
-    assert!(n_fills(&exchange.ledger(), 0) > 0, "nothing was filled: this shows little");
+    let n_fills = n_fills(&exchange.ledger(), 0);
     let code = trader.terminate().code;
     let mut findings = of_clean_stop(&desk, &exchange, 0, code);
     findings.extend(soundness(&desk, &meddler.signatures()));
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    findings.extend((n_fills == 0).then(|| "nothing was filled: this shows little".to_owned()));
+    findings
 }
 
 /// A push of an order with one thing in it exchanged for another.
@@ -97,14 +105,6 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
 /// Frames for one trader: a stream that breaks again and again is opened again later and later.
 const FRAMES_EACH: usize = 5;
 
-/// Plays every frame on the streams whose path holds this, with a fill after each.
-fn play_frames(path: &str) {
-    let frames = frames();
-    let shares: Vec<_> = frames.chunks(FRAMES_EACH).collect();
-    let name = |share: &&[(&str, Vec<u8>)]| share.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    all_at_once(&shares, name, |share| play_share(path, share));
-}
-
 fn play_share(path: &str, frames: &[(&'static str, Vec<u8>)]) -> Vec<String> {
     let (folder, key) = (temporary(), Key::new(0));
     let exchange = exchange(folder.path(), &[(&key, "")], &QUIET);
@@ -129,11 +129,23 @@ fn play_share(path: &str, frames: &[(&'static str, Vec<u8>)]) -> Vec<String> {
 }
 
 #[test]
-fn garbage_on_the_account_stream_ends_it_at_most_and_no_fill_is_lost() {
-    play_frames("/v5/private");
-}
-
-#[test]
-fn garbage_on_the_public_streams_ends_them_at_most_and_no_fill_is_lost() {
-    play_frames("/v5/public");
+fn garbage_in_the_middle_of_trading_ends_a_stream_at_most_and_nothing_is_lost() {
+    let frames = frames();
+    let mut shares: Vec<(&str, &[(&str, Vec<u8>)])> = vec![("/v5/order/", &[]), ("/v5/", &[])];
+    for path in ["/v5/private", "/v5/public"] {
+        shares.extend(frames.chunks(FRAMES_EACH).map(|share| (path, share)));
+    }
+    let name = |(path, share): &(&str, &[(&str, Vec<u8>)])| {
+        let names: Vec<_> = share.iter().map(|(name, _)| *name).collect();
+        format!("{path}: {}", names.join(", "))
+    };
+    let findings =
+        all_at_once(
+            &shares,
+            name,
+            |(path, share)| {
+                if share.is_empty() { play_twists(path) } else { play_share(path, share) }
+            },
+        );
+    assert_none(&findings);
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -46,7 +46,8 @@ type Rule = Box<dyn Fn(&str) -> Twist + Send + Sync>;
 struct Shared {
     exchange: SocketAddr,
     rule: Mutex<Rule>,
-    n_twisted: AtomicUsize,
+    /// Targets whose answers were twisted.
+    twisted: Mutex<Vec<String>>,
     /// Bytes for sockets whose path holds the text.
     to_say: Mutex<Vec<(String, Vec<u8>)>>,
     signatures: Mutex<BTreeSet<String>>,
@@ -72,7 +73,7 @@ impl Meddler {
         let shared = Arc::new(Shared {
             exchange,
             rule: Mutex::new(Box::new(|_| Twist::None)),
-            n_twisted: AtomicUsize::new(0),
+            twisted: Mutex::default(),
             to_say: Mutex::default(),
             signatures: Mutex::default(),
             sockets: Mutex::default(),
@@ -108,7 +109,12 @@ impl Meddler {
 
     /// How many answers were twisted so far.
     pub(super) fn n_twisted(&self) -> usize {
-        self.shared.n_twisted.load(Ordering::SeqCst)
+        lock(&self.shared.twisted).len()
+    }
+
+    /// How many answers to these paths were twisted so far.
+    pub(super) fn n_twisted_of(&self, path: &str) -> usize {
+        lock(&self.shared.twisted).iter().filter(|target| target.starts_with(path)).count()
     }
 
     /// Says bytes on every open socket whose path holds this.
@@ -178,7 +184,7 @@ fn serve(shared: &Arc<Shared>, mut client: TcpStream) -> io::Result<()> {
         }
         let twist = lock(&shared.rule)(&asked.target);
         if !matches!(twist, Twist::None) {
-            shared.n_twisted.fetch_add(1, Ordering::SeqCst);
+            lock(&shared.twisted).push(asked.target.clone());
         }
         match twist {
             Twist::None => {

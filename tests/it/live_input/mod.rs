@@ -10,10 +10,15 @@
 mod books;
 mod garbage;
 mod judge;
+mod keys;
 mod meddler;
 mod modes;
+#[cfg(test)]
+mod planted;
 mod reconnects;
 mod refused;
+mod self_signed;
+mod starts;
 mod unusable;
 
 use std::net::SocketAddr;
@@ -296,8 +301,20 @@ fn n_fills(ledger: &VenueLedger, account: u64) -> u64 {
     ledger.book.fills.values().filter(|fill| fill.account == account && ours(&fill.client_id)).count() as u64
 }
 
-/// Plays every case at once, each in a thread of its own, and says of every one that failed.
-fn all_at_once<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, play: impl Fn(&C) -> Vec<String> + Sync) {
+/// Something that is played from its beginning to its end, and what was wrong with it.
+type Story = (&'static str, fn() -> Vec<String>);
+
+/// Plays stories at once: most of their time is waiting. Nothing may be wrong with any.
+fn tell(stories: &[Story]) {
+    assert_none(&all_at_once(stories, |(name, _)| (*name).to_owned(), |(_, story)| story()));
+}
+
+/// Plays every case at once, each in a thread of its own: what was wrong, with the names.
+fn all_at_once<C: Sync>(
+    cases: &[C],
+    name: impl Fn(&C) -> String,
+    play: impl Fn(&C) -> Vec<String> + Sync,
+) -> Vec<String> {
     let mut failures = Vec::new();
     std::thread::scope(|scope| {
         let players: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| play(case)))).collect();
@@ -310,5 +327,9 @@ fn all_at_once<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, play: impl Fn(
             }
         }
     });
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), cases.len(), failures.join("\n\n"));
+    failures
+}
+
+fn assert_none(findings: &[String]) {
+    assert!(findings.is_empty(), "{} failed:\n{}", findings.len(), findings.join("\n\n"));
 }
