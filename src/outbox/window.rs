@@ -1,48 +1,41 @@
-//! A rolling window on the boot clock: at most so many in any span of a length, as the venue sees them arrive.
+//! A rolling window on the boot clock: at most so many in any span of a length.
 //!
-//! A request arrives somewhere between the moment it is handed out and the moment it is answered. Its place in the window
-//! is free again a whole span after the answer, or, if the answer takes long, a span after half a second. So requests
-//! that travel slower than others, or a machine that is slow to send them, do not put two spans' worth into one.
+//! Requests do not travel equally fast, and the venue counts them when they arrive. So a taking counts a little longer
+//! than the span, and as much longer as its own answer was slower than the fastest of late: by so much later it may have
+//! arrived, while the next one may be as fast as any. Until it is answered it counts for the most.
 //!
-//! Always holds: in no span of `per` does more arrive than the limit, as long as requests take less than half a second
-//! there (a single taking above the limit waits for an empty window).
-//! Never does: read a clock.
+//! Always holds: in no span of `per` is more taken than the limit (a single taking above the limit waits for an empty
+//! window).
+//! Never does: read a clock; let one lost answer hold a place for longer than half a span more.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Share;
-use crate::domain::request::RequestId;
 use crate::domain::time::Boot;
-
-/// A request is thought to have arrived by then, whether it is answered or not.
-const TRAVEL_MAX: Duration = Duration::from_millis(500);
-/// Two clocks do not tick alike.
-const MARGIN: Duration = Duration::from_millis(2);
 
 /// What was taken lately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     limit: u32,
-    span: Duration,
-    /// What still counts, in the order it was taken.
-    taken: VecDeque<Taken>,
+    per: Duration,
+    /// What still counts, by the moment it is gone and a number of its own.
+    taken: BTreeMap<(Boot, u64), u32>,
+    n_taken: u64,
     sum: u32,
 }
 
+/// A taking, to be told about when its answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Taken {
-    request: RequestId,
-    amount: u32,
-    /// The latest it arrived: the answer, or the longest travel.
-    arrived: Boot,
-    is_answered: bool,
+pub struct Taking {
+    at: Boot,
+    number: u64,
 }
 
 impl Window {
     /// An empty window. A limit of 0 is taken as 1, or nothing could ever go.
     pub fn new(limit: u32, per: Duration) -> Window {
-        Window { limit: limit.max(1), span: per + MARGIN, taken: VecDeque::new(), sum: 0 }
+        Window { limit: limit.max(1), per, taken: BTreeMap::new(), n_taken: 0, sum: 0 }
     }
 
     /// The venue allows this many from now on.
@@ -50,8 +43,7 @@ impl Window {
         self.limit = limit.max(1);
     }
 
-    /// The earliest moment, not before `at`, at which `amount` may be taken, as far as the answers so far tell; another
-    /// answer may make it earlier. Others than cancels leave a fifth.
+    /// The earliest moment, not before `at`, at which `amount` may be taken. Others leave cancels a fifth.
     pub fn ready_at(&self, at: Boot, amount: u32, share: Share) -> Boot {
         let usable = match share {
             Share::Whole => self.limit,
@@ -59,40 +51,44 @@ impl Window {
             Share::Common => self.limit - self.limit.div_ceil(5),
         };
         let room_needed = amount.min(usable);
-        if self.sum.saturating_add(room_needed) <= usable {
-            return at;
-        }
-        let leaves = |taken: &Taken| (taken.arrived.after(self.span), taken.amount);
-        let mut leaving: Vec<(Boot, u32)> = self.taken.iter().map(leaves).collect();
-        leaving.sort_unstable();
-        let (mut sum, mut ready) = (self.sum, at);
-        for (gone_at, amount) in leaving {
-            if gone_at > at && sum.saturating_add(room_needed) <= usable {
+        let mut sum = self.sum;
+        let mut ready = at;
+        for (&(gone_at, _), taken) in &self.taken {
+            if gone_at <= at || sum.saturating_add(room_needed) > usable {
+                sum -= taken;
+                ready = ready.max(gone_at);
+            } else {
                 break;
             }
-            sum -= amount;
-            ready = ready.max(gone_at);
         }
         ready
     }
 
     /// Takes at a moment `ready_at` allowed.
-    pub fn take(&mut self, at: Boot, amount: u32, request: RequestId) {
-        let span = self.span;
-        self.taken.retain(|taken| taken.arrived.after(span) > at);
-        if amount > 0 {
-            self.taken.push_back(Taken { request, amount, arrived: at.after(TRAVEL_MAX), is_answered: false });
+    pub fn take(&mut self, at: Boot, amount: u32) -> Option<Taking> {
+        while let Some(entry) = self.taken.first_entry().filter(|entry| entry.key().0 <= at) {
+            self.sum -= entry.remove();
         }
-        self.sum = self.taken.iter().map(|taken| taken.amount).fold(0, u32::saturating_add);
+        if amount == 0 {
+            return None;
+        }
+        self.n_taken += 1;
+        let taking = Taking { at, number: self.n_taken };
+        self.taken.insert((self.gone_at(taking, Duration::MAX), taking.number), amount);
+        self.sum = self.sum.saturating_add(amount);
+        Some(taking)
     }
 
-    /// A request came back: it had arrived by now.
-    pub fn answered(&mut self, at: Boot, request: RequestId) {
-        let open = self.taken.iter_mut().find(|taken| taken.request == request && !taken.is_answered);
-        if let Some(taken) = open {
-            taken.arrived = taken.arrived.min(at);
-            taken.is_answered = true;
+    /// The answer came; it took this much longer than the fastest of late.
+    pub fn answered(&mut self, taking: Taking, slower_by: Duration) {
+        let longest = self.gone_at(taking, Duration::MAX);
+        if let Some(amount) = self.taken.remove(&(longest, taking.number)) {
+            self.taken.insert((self.gone_at(taking, slower_by), taking.number), amount);
         }
+    }
+
+    fn gone_at(&self, taking: Taking, slower_by: Duration) -> Boot {
+        taking.at.after(self.per + slower_by.clamp(self.per / 20, self.per / 2))
     }
 }
 
@@ -105,14 +101,25 @@ mod tests {
         Boot::from_nanos(millis * 1_000_000)
     }
 
-    fn id(number: u64) -> RequestId {
-        RequestId(number)
+    fn take_and_answer(window: &mut Window, at_ms: u64, amount: u32) {
+        let taking = window.take(ms(at_ms), amount).unwrap();
+        window.answered(taking, Duration::ZERO);
     }
 
-    /// Takes and is answered at once.
-    fn pass(window: &mut Window, at: Boot, amount: u32, number: u64) {
-        window.take(at, amount, id(number));
-        window.answered(at, id(number));
+    #[test]
+    fn a_slow_answer_holds_its_place_for_longer_and_a_lost_one_for_half_a_span() {
+        let mut window = Window::new(1, Duration::from_secs(1));
+        for (slower_ms, gone_ms) in [(0, 1_050), (50, 1_050), (200, 1_200), (500, 1_500), (9_000, 1_500)] {
+            let mut window = window.clone();
+            let taking = window.take(ms(0), 1).unwrap();
+            assert_eq!(window.ready_at(ms(700), 1, Share::Whole), ms(1_500), "not answered");
+            window.answered(taking, Duration::from_millis(slower_ms));
+            assert_eq!(window.ready_at(ms(700), 1, Share::Whole), ms(gone_ms), "{slower_ms} ms slower");
+        }
+        let taking = window.take(ms(0), 1).unwrap();
+        window.take(ms(1_500), 1);
+        window.answered(taking, Duration::ZERO);
+        assert_eq!(window.ready_at(ms(1_600), 1, Share::Whole), ms(3_000), "one that is gone is not brought back");
     }
 
     #[test]
@@ -120,85 +127,69 @@ mod tests {
         let mut window = Window::new(10, Duration::from_secs(1));
         for number in 0..10 {
             assert_eq!(window.ready_at(ms(number), 1, Share::Whole), ms(number));
-            pass(&mut window, ms(number), 1, number);
+            take_and_answer(&mut window, number, 1);
         }
-        assert_eq!(window.ready_at(ms(20), 1, Share::Whole), ms(1_002));
-        assert_eq!(window.ready_at(ms(20), 10, Share::Whole), ms(1_011));
+        assert_eq!(window.ready_at(ms(20), 1, Share::Whole), ms(1_050));
+        assert_eq!(window.ready_at(ms(20), 10, Share::Whole), ms(1_059));
         assert_eq!(window.ready_at(ms(2_000), 10, Share::Whole), ms(2_000));
-    }
-
-    #[test]
-    fn a_place_is_free_a_span_after_the_answer_or_after_the_longest_travel() {
-        let mut window = Window::new(1, Duration::from_secs(1));
-        window.take(ms(0), 1, id(1));
-        assert_eq!(window.ready_at(ms(10), 1, Share::Whole), ms(1_502));
-        window.answered(ms(200), id(1));
-        assert_eq!(window.ready_at(ms(210), 1, Share::Whole), ms(1_202));
-        window.answered(ms(900), id(1));
-        assert_eq!(window.ready_at(ms(910), 1, Share::Whole), ms(1_202), "the first answer counts");
-        window.answered(ms(3_000), id(7));
-        assert_eq!(window.ready_at(ms(910), 1, Share::Whole), ms(1_202), "an answer to something else");
     }
 
     #[test]
     fn more_than_the_limit_waits_for_an_empty_window() {
         let mut window = Window::new(5, Duration::from_secs(1));
-        pass(&mut window, ms(0), 1, 1);
-        assert_eq!(window.ready_at(ms(10), 50, Share::Whole), ms(1_002));
-        pass(&mut window, ms(1_002), 50, 2);
-        assert_eq!(window.ready_at(ms(1_060), 1, Share::Whole), ms(2_004));
+        take_and_answer(&mut window, 0, 1);
+        assert_eq!(window.ready_at(ms(10), 50, Share::Whole), ms(1_050));
+        take_and_answer(&mut window, 1_050, 50);
+        assert_eq!(window.ready_at(ms(1_060), 1, Share::Whole), ms(2_100));
     }
 
     #[test]
     fn others_leave_a_fifth_and_a_new_limit_counts_at_once() {
         let mut window = Window::new(10, Duration::from_secs(1));
-        pass(&mut window, ms(0), 8, 1);
-        assert_eq!(window.ready_at(ms(1), 1, Share::Common), ms(1_002));
+        take_and_answer(&mut window, 0, 8);
+        assert_eq!(window.ready_at(ms(1), 1, Share::Common), ms(1_050));
         assert_eq!(window.ready_at(ms(1), 2, Share::Whole), ms(1));
         window.set_limit(100);
         assert_eq!(window.ready_at(ms(1), 50, Share::Common), ms(1));
     }
 
     proptest! {
-        /// Against a plain count of arrivals, each anywhere between its hand-over and its answer: in every span of the
-        /// venue's length at most the limit arrived.
+        /// Against a plain count of arrivals: however long each takes there and back (up to half a span apart), in every
+        /// span of the venue's length at most the limit arrives.
         #[test]
-        fn no_span_sees_more_arrivals_than_the_limit(
+        fn no_span_sees_more_than_the_limit(
             limit in 1_u32..30,
-            wishes in proptest::collection::vec((0_u64..300, 1_u32..5, 0_u64..480, 0_u64..101), 1..80),
+            wishes in proptest::collection::vec((0_u64..300, 1_u32..5, 0_u64..250, 0_u64..250), 1..80),
         ) {
+            const FASTEST_MS: u64 = 20;
             let per = Duration::from_secs(1);
             let mut window = Window::new(limit, per);
             let mut now = Boot::ZERO;
-            let mut answers: Vec<(Boot, u64)> = Vec::new();
-            let mut arrivals: Vec<(Boot, u32)> = Vec::new();
-            for (number, (wait_ms, amount, travel_ms, share)) in wishes.into_iter().enumerate() {
-                let number = number as u64;
+            let mut arrived: Vec<(Boot, u32)> = Vec::new();
+            let mut answers: Vec<(Boot, Taking, Duration)> = Vec::new();
+            for (wait_ms, amount, there_ms, back_ms) in wishes {
                 let amount = amount.min(limit);
                 now = now.after(Duration::from_millis(wait_ms));
-                // Answers that come while it waits may let it go earlier.
                 loop {
+                    for (_, taking, slower_by) in answers.extract_if(.., |(at, ..)| *at <= now) {
+                        window.answered(taking, slower_by);
+                    }
                     let ready = window.ready_at(now, amount, Share::Whole);
-                    answers.sort_unstable();
-                    match answers.first().copied() {
-                        Some((when, answered)) if when <= ready => {
-                            window.answered(when, id(answered));
-                            answers.remove(0);
-                            now = now.max(when);
-                        }
-                        _ => {
-                            now = ready;
-                            break;
-                        }
+                    let next_answer = answers.iter().map(|(at, ..)| *at).min();
+                    match next_answer {
+                        _ if ready <= now => break,
+                        Some(answer) if answer < ready => now = answer,
+                        _ => now = ready,
                     }
                 }
-                window.take(now, amount, id(number));
-                arrivals.push((now.after(Duration::from_millis(travel_ms * share / 100)), amount));
-                answers.push((now.after(Duration::from_millis(travel_ms)), number));
+                let taking = window.take(now, amount).unwrap();
+                let (there, back) = (Duration::from_millis(FASTEST_MS + there_ms), Duration::from_millis(back_ms));
+                arrived.push((now.after(there), amount));
+                answers.push((now.after(there + back), taking, Duration::from_millis(there_ms + back_ms)));
             }
-            arrivals.sort_unstable();
-            for (first, (start, _)) in arrivals.iter().enumerate() {
-                let within = arrivals[first..].iter().filter(|(when, _)| *when < start.after(per));
+            arrived.sort();
+            for (first, (start, _)) in arrived.iter().enumerate() {
+                let within = arrived[first..].iter().filter(|(when, _)| *when < start.after(per));
                 let sum: u32 = within.map(|(_, amount)| amount).sum();
                 prop_assert!(sum <= limit, "{sum} arrived, {limit} allowed");
             }
