@@ -114,6 +114,8 @@ fn a_limit_waits_until_the_venue_says_it_resets() {
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "99999999999999")], 200), 60_000, "no limit is that long");
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "soon")], 200), 200);
     assert_eq!(wait_of(&[("retry-after", "7")], 429), 7_000);
+    assert_eq!(wait_of(&[("retry-after", "900")], 429), 900_000, "a ban");
+    assert_eq!(wait_of(&[("retry-after", "9223372036854775807")], 429), 3_600_000, "no venue is silent for ever");
     assert_eq!(wait_of(&[], 429), 200);
 }
 
