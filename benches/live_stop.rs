@@ -145,7 +145,7 @@ fn run(case: Case) -> Outcome<Measured> {
     let wanted = case.n_orders as usize;
     wait_for("the orders", || (live_orders(&ledger).len() == wanted).then_some(()))?;
     // Creates count as under way for their deadline and the lag; a stop after that proves by order.
-    std::thread::sleep(Duration::from_millis(4_500));
+    wait(Duration::from_millis(4_500));
     if live_orders(&ledger).len() != wanted {
         return Err("the orders did not stay".into());
     }
@@ -208,9 +208,15 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Outcome<T> {
         if let Some(seen) = look() {
             return Ok(seen);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        wait(Duration::from_millis(50));
     }
     Err(format!("waited too long for {what}").into())
+}
+
+/// A wait on something that never comes: time is what is measured here.
+fn wait(span: Duration) {
+    let (_keep, never) = crossbeam_channel::bounded::<()>(0);
+    let _ = never.recv_timeout(span);
 }
 
 fn lines(ledger: &Path) -> Vec<serde_json::Value> {
@@ -235,7 +241,8 @@ fn live_orders(ledger: &Path) -> std::collections::BTreeSet<String> {
 /// When the last request that cancels reached the exchange, in microseconds since 1970.
 fn last_cancel(ledger: &Path) -> Outcome<i64> {
     let cancels = |line: &serde_json::Value| {
-        line["kind"] == "request" && matches!(line["what"].as_str(), Some("cancel" | "cancel_batch" | "cancel_all"))
+        line["kind"] == "request"
+            && matches!(line["what"].as_str(), Some("cancel" | "cancel_batch" | "cancel_all" | "cancel_scope"))
     };
     let moment = |line: &serde_json::Value| Some(line["t_ms"].as_i64()? * 1_000 + line["us"].as_i64()?);
     lines(ledger).iter().filter(|line| cancels(line)).filter_map(moment).max().ok_or_else(|| "no cancel arrived".into())

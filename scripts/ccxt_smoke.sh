@@ -54,7 +54,9 @@ if ! "$venv/bin/python" -c 'import ccxt, pybit' 2>/dev/null; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check ccxt pybit
 fi
 
-"$binary" exchange --listen 127.0.0.1:0 --admin 127.0.0.1:0 --ledger "$work/ledger.jsonl" \
+# pybit sends a request or a subscription first and notes then who waits for the answer: one that comes at once is an
+# error to it, and its socket ends. A venue is never that near, so this one is 5 ms away.
+"$binary" exchange --latency-ms 5 --listen 127.0.0.1:0 --admin 127.0.0.1:0 --ledger "$work/ledger.jsonl" \
     --symbols BTC-USDT,BTC-USDT-PERP,ETH-USDT-PERP --key smoke-key:smoke-secret --key switch-key:smoke-secret:1:switch \
     --ready-file "$work/ready.json" --quiet >"$work/exchange.err" 2>&1 &
 exchange=$!

@@ -189,7 +189,9 @@ impl Said {
         let by_status = of_status(self.status, &self.text).0;
         let is_finer = matches!(by_code, Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong);
         match by_status {
+            // Of a shut door a code may say more; of 403, which has its own words, only that it is a ban or a limit.
             Verdict::Refused(_) if self.status != 403 && is_finer => by_code,
+            Verdict::Refused(_) if matches!(by_code, Verdict::Later(_)) => by_code,
             by_status => by_status,
         }
     }

@@ -165,8 +165,8 @@ const EXCHANGE_AFTER: &str = "\
 Example:
   lastorders exchange --listen 127.0.0.1:7800 --admin 127.0.0.1:7801
 
-  and in another terminal (the first lines it prints are these, with the ports in use):
-  MODE=LIVE VENUE=bybit LASTORDERS_INSTANCE=a1b2 \\
+  It prints what to type in another terminal to trade there: a small file with limits, and
+  MODE=LIVE LASTORDERS_CONFIG=local.toml \\
   BYBIT_REST_URL=http://127.0.0.1:7800 \\
   BYBIT_WS_PUBLIC_URL=ws://127.0.0.1:7800/v5/public/linear \\
   BYBIT_WS_PRIVATE_URL=ws://127.0.0.1:7800/v5/private \\

@@ -112,6 +112,11 @@ impl Billing {
         of_kind.min().map(|(rate, burst)| (whole(rate), whole(burst)))
     }
 
+    /// How many orders of a kind batch cancels can end at once. `None`: as many as there are.
+    pub fn batched_at_once(&self, kind: InstrumentKind) -> Option<u64> {
+        self.binding(CallClass::CancelBatch, kind).map(|binding| binding.orders)
+    }
+
     /// How single and batch cancels of a kind share the work so that both buckets are empty at the same time: orders to
     /// cancel one by one for each batch. 0 where they draw from one bucket, or from none.
     pub fn singles_per_batch(&self, kind: InstrumentKind, batch_max: u32) -> u32 {

@@ -83,8 +83,8 @@ impl Desk {
             About::Time => match answer.answered {
                 Answered::Done(Facts::Time(theirs)) => {
                     // Asked, stamped by the venue, answered: the stamp lies somewhere between, so the middle it is.
-                    let span = at.wall.millis() - pending.asked.wall.millis();
-                    let offset_ms = theirs.millis() - (pending.asked.wall.millis() + span / 2);
+                    let span = at.wall.millis().saturating_sub(pending.asked.wall.millis());
+                    let offset_ms = theirs.millis().saturating_sub(pending.asked.wall.plus_millis(span / 2).millis());
                     let error = Duration::from_millis(span.unsigned_abs() / 2 + 1);
                     self.notes.push(Note::ClockOffset(venue, offset_ms, error));
                 }

@@ -437,12 +437,15 @@ impl Desk {
         }
         for ((kind, _), ids) in shelves {
             let n_singles = traits.billing.singles_per_batch(kind, batch_max as u32) as usize;
-            let mut rest = ids.as_slice();
+            let at_once = traits.billing.batched_at_once(kind).map_or(ids.len(), |orders| orders as usize);
+            // What batches can do at once needs the fewest requests that way.
+            let (first, mut rest) = ids.split_at(ids.len().min(at_once));
+            groups.extend(first.chunks(batch_max).map(<[ClientOrderId]>::to_vec));
             while !rest.is_empty() {
-                let (batch, after) = rest.split_at(rest.len().min(batch_max));
-                let (singles, after) = after.split_at(after.len().min(n_singles));
-                groups.push(batch.to_vec());
+                let (singles, after) = rest.split_at(rest.len().min(n_singles));
+                let (batch, after) = after.split_at(after.len().min(batch_max));
                 groups.extend(singles.iter().map(|id| vec![*id]));
+                groups.extend((!batch.is_empty()).then(|| batch.to_vec()));
                 rest = after;
             }
         }
@@ -501,10 +504,11 @@ impl Desk {
         self.send(at, venue, call, about, Boot::NEVER, out);
     }
 
-    /// The last moment a create of this order can still arrive at the venue, plus the lag of the venue's lists.
+    /// When an order that arrived at all must show: its create cannot arrive any later, and lists have caught up. A
+    /// fresh order takes longer to appear than a known one to change, so the venue's `settle` counts where it is longer.
     pub(super) fn arrives_by(&self, order: &Order) -> Boot {
         let traits = &self.catalogue.venue(order.key.venue).traits;
-        order.handed_over_at.after(traits.create_deadline).after(traits.lag)
+        order.handed_over_at.after(traits.settle.max(traits.create_deadline.saturating_add(traits.lag)))
     }
 
     pub(super) fn send(

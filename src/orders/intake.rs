@@ -100,6 +100,10 @@ impl Desk {
 
     /// Takes in the venue's id of an order.
     pub(super) fn name(&mut self, id: ClientOrderId, told: &VenueOrderId, out: &mut Vec<Action>) {
+        // A row without one names nobody: a cancel by an empty id would be refused for ever.
+        if told.as_str().is_empty() {
+            return;
+        }
         if let Err(refused) = self.orders.name(id, told) {
             self.tally.refused_news += 1;
             out.push(Action::Say(Level::Error, format!("{refused}. Compare both with the venue's own page")));
@@ -176,7 +180,7 @@ impl Desk {
             venue,
             symbol: row.symbol.clone(),
             client_id: id,
-            venue_order_id: Some(row.venue_order_id.clone()),
+            venue_order_id: Some(row.venue_order_id.clone()).filter(|told| !told.as_str().is_empty()),
         };
         let record = self.found_record(at, id, (venue, row.price), row);
         self.record(record, out);

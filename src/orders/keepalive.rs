@@ -314,7 +314,7 @@ impl Desk {
         out.push(Action::Say(
             Level::Warn,
             format!(
-                "{name}: no dead man's switch on this account: {why}. Should this machine fail, only the guardian and the next start cancel what rests"
+                "{name}: no dead man's switch on this account: {why}. Should this machine fail, nobody cancels what rests before the next start does"
             ),
         ));
         self.keepers[usize::from(venue.0)].give_up(why, again_at);
@@ -430,7 +430,7 @@ impl Keeper {
             Phase::Armed => format!("armed, {window_s} s"),
             Phase::Disarming { .. } => "being disarmed".into(),
             Phase::Off => "disarmed after every order was shown to be gone".into(),
-            Phase::Left(why) => format!("left armed on purpose, {window_s} s: {why}"),
+            Phase::Left(why) => format!("left armed, it may fire {window_s} s after the last word: {why}"),
         }
     }
 }

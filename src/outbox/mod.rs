@@ -57,14 +57,16 @@ pub const BAN_WAIT_MIN: Duration = Duration::from_secs(30);
 /// The classes, most urgent first.
 const CLASSES: [Urgency; 4] = [Urgency::Cancel, Urgency::Resolve, Urgency::Books, Urgency::Create];
 
-/// What a worker may be given. At least two workers of a venue take `NoCreates`, so that a flood of creates never
-/// leaves a cancel without a hand.
+/// What a worker may be given. At least two workers of a venue take no creates, so that a flood of creates never leaves a
+/// cancel without a hand, and one of them no reads either: lists that hang for seconds must not stand in its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// Anything.
     Any,
     /// Cancels and reads.
     NoCreates,
+    /// Cancels alone.
+    Cancels,
 }
 
 /// The gate as the caller read it just now.
@@ -190,8 +192,8 @@ impl Outbox {
         let turns: Vec<(Urgency, Share)> =
             due.map(|class| (class, Share::Whole)).chain(CLASSES.map(|class| (class, share_of(class)))).collect();
         for (class, share) in turns {
-            let held = lane == Lane::NoCreates || waiting.n_waiting(Urgency::Cancel) > 0;
-            if class == Urgency::Create && held {
+            let held = lane != Lane::Any || waiting.n_waiting(Urgency::Cancel) > 0;
+            if (class == Urgency::Create && held) || (class != Urgency::Cancel && lane == Lane::Cancels) {
                 continue;
             }
             let Some(ready) = waiting.ready_at(at, class, share) else {

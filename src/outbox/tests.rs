@@ -136,6 +136,13 @@ fn a_worker_without_creates_gets_cancels_and_reads_only() {
 }
 
 #[test]
+fn a_worker_for_cancels_gets_nothing_else_however_long_reads_have_waited() {
+    check("nlrbc", Lane::Cancels, Gate::Open, "5 .");
+    check(&("r".to_owned() + &"c".repeat(12)), Lane::Cancels, Gate::Open, "2 3 4 5 6 7 8 9 10 11 12 13 .");
+    check("nrc", Lane::Cancels, Gate::Shut, "x1 3 .");
+}
+
+#[test]
 fn with_the_gate_shut_creates_end_unsent_and_cancels_go_on() {
     check("ncnr", Lane::Any, Gate::Shut, "x1 x3 2 4 .");
     check("ncnr", Lane::NoCreates, Gate::Shut, "x1 x3 2 4 .");

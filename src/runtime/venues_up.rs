@@ -16,7 +16,7 @@ use super::hands::VenueThreads;
 use super::live::{Feed, LiveVenue, Towards};
 use super::paper::{PaperVenue, Source, traits_of};
 use super::trader::NotStarted;
-use super::workers::Workers;
+use super::workers::{LANES_NEAR, Workers};
 use crate::domain::ids::{Symbol, VenueId};
 use crate::domain::instrument::{InstrumentRules, VenueTraits};
 use crate::domain::request::{Answered, Call, Facts};
@@ -67,8 +67,20 @@ pub fn prepare(
         }
         (_, Mode::Paper | Mode::DryRun) => {
             let live = live(None)?;
-            let (stale_after, ping_every) = (live.traits.stale_after, live.traits.ping_every);
-            (Behind::Fed(live), VenueTraits { stale_after, ping_every, ..traits_of(&settings.sim) })
+            // As fast and as many as the venue itself would let us: else what is rehearsed is another stop.
+            let real = live.traits.clone();
+            let traits = VenueTraits {
+                batch_cancel_max: real.batch_cancel_max.min(settings.sim.batch_cancel_max as usize),
+                batch_cancel_by: real.batch_cancel_by,
+                cancels_per_second: real.cancels_per_second,
+                cancel_burst: real.cancel_burst,
+                billing: real.billing,
+                open_orders_max: real.open_orders_max,
+                stale_after: real.stale_after,
+                ping_every: real.ping_every,
+                ..traits_of(&settings.sim)
+            };
+            (Behind::Fed(live), traits)
         }
     };
     Ok(Prepared { traits, settings: settings.clone(), left, behind })
@@ -96,8 +108,10 @@ pub fn start(
             let source = Source::Fed { rules, end };
             let paper = PaperVenue::open(paper_folder, venue, &settings, source, events.clone(), quotes.clone())
                 .map_err(|error| refused(3, error))?;
-            let workers = Workers::start(venue, &settings.name, gate, events, |severed| Ok(paper.transport(severed)))
-                .map_err(failed)?;
+            let workers = Workers::start(venue, (&settings.name, &LANES_NEAR), gate, events, |severed| {
+                Ok(paper.transport(severed))
+            })
+            .map_err(failed)?;
             let (streams, resolver) = live.start_streams(events, &Towards::Paper(feed, board)).map_err(failed)?;
             Ok(VenueThreads { id: venue, workers, paper: Some(paper), streams, resolver: Some(resolver) })
         }
@@ -105,8 +119,10 @@ pub fn start(
             let source = Source::Invented { also: left };
             let paper = PaperVenue::open(paper_folder, venue, &settings, source, events.clone(), quotes.clone())
                 .map_err(|error| refused(3, error))?;
-            let workers = Workers::start(venue, &settings.name, gate, events, |severed| Ok(paper.transport(severed)))
-                .map_err(failed)?;
+            let workers = Workers::start(venue, (&settings.name, &LANES_NEAR), gate, events, |severed| {
+                Ok(paper.transport(severed))
+            })
+            .map_err(failed)?;
             Ok(VenueThreads { id: venue, workers, paper: Some(paper), streams: Vec::new(), resolver: None })
         }
     }

@@ -33,6 +33,12 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Before the news of the stop's first cycle: what ends in it was open at the signal.
+    pub(super) fn of_takeover(desk: &Desk) -> Findings {
+        let open = desk.orders.open().chain(desk.orders.new_orders());
+        Findings { found: open.map(|order| (order.id(), order.key.venue)).collect(), ..Findings::default() }
+    }
+
     pub(super) fn ended(&mut self, id: ClientOrderId, before: StateName, after: StateName, desk: &Desk) {
         let order = desk.orders.get(id);
         let Some(venue) = order.map(|order| order.key.venue).or(self.found.get(&id).copied()) else { return };

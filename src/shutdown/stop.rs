@@ -92,6 +92,7 @@ impl Stop {
     pub fn new(begin: Begin, at: Stamp) -> Stop {
         let Begin { cause, desk, before, unwatched, unanswered, settings, report_path } = begin;
         let deadline = at.boot.after(whole_budget(&settings));
+        let findings = Findings::of_takeover(&desk);
         Stop {
             desk,
             cause,
@@ -100,7 +101,7 @@ impl Stop {
             began: at,
             steps: Vec::new(),
             sweeps: Vec::new(),
-            findings: Findings::default(),
+            findings,
             n_signals: 0,
             state_flushed: None,
             tasks: Closing::default(),
@@ -337,14 +338,13 @@ impl Stop {
         for note in self.desk.take_notes() {
             self.note(&note);
         }
-        self.findings.found = self.desk.orders.open().map(|order| (order.id(), order.key.venue)).collect();
     }
 
     fn begin_cancel(&mut self, at: Stamp, out: &mut Vec<Action>) {
         if self.desk.identity.mode == Mode::DryRun {
             return;
         }
-        let n_open = self.findings.found.len();
+        let n_open = self.desk.orders.n_open();
         if self.settings.on_exit == OnExit::Keep {
             out.push(say(Level::Info, format!("{n_open} orders are kept on the book (on_exit = \"keep\")")));
             return;

@@ -35,7 +35,7 @@ use crate::store::thread::{Message, SegmentLimits, Store};
 const BEGINNING_MS: i64 = 1_795_132_800_000;
 /// The loop of the real runtime looks at the clock at least this often.
 const MAX_WAIT_US: i64 = 250_000;
-const LANES: [Lane; 4] = [Lane::Any, Lane::Any, Lane::NoCreates, Lane::NoCreates];
+const LANES: [Lane; 4] = [Lane::Any, Lane::Any, Lane::NoCreates, Lane::Cancels];
 
 /// The one account of each venue.
 pub const ACCOUNT: AccountId = AccountId(0);

@@ -413,7 +413,7 @@ impl Start {
 
     fn hear_clock(&mut self, venue: VenueId, offset_ms: i64, error: Duration) {
         let sure_ms = i64::try_from(error.as_millis()).unwrap_or(i64::MAX);
-        if offset_ms.abs().saturating_sub(sure_ms) > CLOCK_OFFSET_MAX_MS {
+        if offset_ms.saturating_abs().saturating_sub(sure_ms) > CLOCK_OFFSET_MAX_MS {
             self.failure = Some(format!(
                 "this machine's clock and that of {} differ by {offset_ms} ms; at most {CLOCK_OFFSET_MAX_MS} ms are allowed. Mend the clock (NTP)",
                 self.desk.catalogue.venue(venue).name

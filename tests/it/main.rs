@@ -5,6 +5,7 @@ mod attacks;
 mod bomb;
 mod dialect_samples;
 mod harness;
+mod live;
 mod live_books;
 mod live_input;
 mod live_links;

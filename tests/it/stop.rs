@@ -108,6 +108,26 @@ fn more_orders_than_the_machine_remembers_are_all_counted() {
     assert_eq!((report.orders.found, report.orders.canceled), (5_200, 5_200));
 }
 
+/// The stop takes over in the cycle that also brings the news: the order was open at the signal.
+#[test]
+fn an_order_that_ends_in_the_very_cycle_of_the_signal_counts_as_found() {
+    let mut n_met = 0;
+    for wait_us in (0..4_000).step_by(50) {
+        let settings = resting_ten_lots(3);
+        let mut world = world_at_rest(settings.clone(), 3);
+        crowd(&mut world, 0, 0, Side::Sell, "40000", "0.010");
+        world.run_for(Duration::from_micros(wait_us));
+        let n_open = n_in_state(&world, StateName::Open);
+        term(&mut world);
+        let report = assert_clean_stop(&mut world, &settings, 0, "the same cycle");
+        let orders = &report.orders;
+        assert_eq!(orders.found, orders.canceled + orders.filled_meanwhile, "{wait_us} us: {orders:?}");
+        assert_eq!(orders.found as usize, n_open, "{wait_us} us: {orders:?}");
+        n_met += u32::from(orders.filled_meanwhile == 1);
+    }
+    assert!(n_met > 0, "no fill came with a signal");
+}
+
 #[test]
 fn the_log_of_a_stop_has_the_words_other_tools_look_for() {
     let settings = resting_ten_lots(3);

@@ -10,8 +10,9 @@ use crate::cli::args::ExchangeArguments;
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::domain::ids::Symbol;
+use crate::domain::money::Decimal;
 use crate::exchange::dialects::bybit::{GatewaySetup, Key, Limits};
-use crate::exchange::{AccountId, Setup};
+use crate::exchange::{AccountId, Listing, Setup};
 use crate::runtime::exchange_server::{Addresses, News, Plan, serve};
 
 /// What everyone has who gives no key. It opens nothing but this exchange.
@@ -201,8 +202,8 @@ fn banner(arguments: &ExchangeArguments, addresses: &Addresses, keys: &[Key]) ->
         String::new(),
         "To trade here, in another terminal:".to_owned(),
         String::new(),
-        "  export MODE=LIVE VENUE=bybit LASTORDERS_INSTANCE=a1b2".to_owned(),
-        format!("  export SYMBOLS={}", arguments.symbols.join(",")),
+        local_file(&arguments.symbols),
+        "  export MODE=LIVE LASTORDERS_CONFIG=local.toml".to_owned(),
         format!("  export BYBIT_REST_URL=http://{listen}"),
         format!("  export BYBIT_WS_PUBLIC_URL=ws://{listen}/v5/public/{}", public_channel(&arguments.symbols)),
         format!("  export BYBIT_WS_PRIVATE_URL=ws://{listen}/v5/private"),
@@ -218,6 +219,45 @@ fn banner(arguments: &ExchangeArguments, addresses: &Addresses, keys: &[Key]) ->
     }
     lines.push("  lastorders run".to_owned());
     lines.join("\n")
+}
+
+/// A configuration to begin with, as a command that writes it: LIVE wants limits, and only a file has them.
+fn local_file(symbols: &[String]) -> String {
+    let first = Listing::for_symbol(&Symbol::new(symbols.first().map_or("BTC-USDT", |symbol| symbol.trim())));
+    // Worth about 60 in quote currency, in whole lots.
+    let lots = first.rules.lot.checked_mul(first.start_price).and_then(|worth| Decimal::whole(60).steps_of(worth));
+    let lots = lots.map_or(1, |(lots, _)| lots.max(1));
+    let qty = first.rules.lot.checked_mul_int(lots).unwrap_or(first.rules.lot);
+    let listed: Vec<_> = symbols.iter().map(|symbol| format!("\"{}\"", symbol.trim())).collect();
+    format!(
+        r#"cat > local.toml <<'END'
+instance = "a1b2"
+[[venue]]
+name = "local"
+kind = "bybit"
+symbols = [{}]
+[[strategy]]
+name = "mm"
+kind = "market_maker"
+symbols = ["{}"]
+levels = 2
+spread_bps = 20
+level_step_bps = 10
+order_qty = "{qty}"
+max_position_qty = "{}"
+skew_bps = 5
+requote_bps = 5
+[risk]
+max_order_notional = "250"
+max_position_notional = "2500"
+max_open_orders = 60
+max_orders_per_second = 5
+max_daily_loss = "500"
+END"#,
+        listed.join(", "),
+        first.rules.symbol,
+        qty.checked_mul_int(10).unwrap_or(qty),
+    )
 }
 
 /// The channel that most of the symbols are on; the client finds the other by itself.

@@ -4,7 +4,9 @@ use super::Extra;
 use crate::cli::environment::Env;
 use crate::cli::grace;
 use crate::domain::ids::Symbol;
-use crate::domain::settings::{LadderSides, LadderStart, Mode, Settings, StrategyKind, VenueKind, VenueSettings};
+use crate::domain::settings::{
+    LadderSides, LadderStart, Mode, OnExit, Settings, StrategyKind, VenueKind, VenueSettings,
+};
 
 pub(super) fn notes(
     settings: &Settings,
@@ -36,6 +38,14 @@ pub(super) fn notes(
              its own."
                 .to_owned(),
         );
+    }
+    let keeps = settings.shutdown.on_exit == OnExit::Keep;
+    for venue in settings.venues.iter().filter(|venue| keeps && venue.exclusive_account) {
+        notes.push(format!(
+            "on_exit = \"keep\" and exclusive_account at venue `{}`: where its dead man's switch is armed, the venue \
+             cancels the kept orders once the trader has gone.",
+            venue.name
+        ));
     }
     for venue in &settings.venues {
         let wanted = orders_wanted(settings, venue);

@@ -114,16 +114,19 @@ impl Door {
     #[allow(clippy::disallowed_methods, reason = "joining with a deadline: std has no timed join")]
     pub(super) fn close(mut self, within: Duration) -> Closed {
         let deadline = Deadline::after(within);
-        self.shared.closing.store(true, Ordering::SeqCst);
-        self.shared.wake.wake();
         let mut waiting: Vec<_> = self.thread.take().into_iter().collect();
         let mut closed = Closed::default();
         loop {
             // Again each time: the door may still have been letting somebody in.
-            for (_, running) in std::mem::take(&mut *self.shared.threads()) {
+            let mut threads = self.shared.threads();
+            // Under the lock: who ends because we close is joined here and not by the door.
+            self.shared.closing.store(true, Ordering::SeqCst);
+            for (_, running) in std::mem::take(&mut *threads) {
                 running.wake.wake();
                 waiting.push(running.thread);
             }
+            drop(threads);
+            self.shared.wake.wake();
             let (ended, running): (Vec<_>, Vec<_>) = waiting.into_iter().partition(JoinHandle::is_finished);
             let all_taken = self.shared.threads().is_empty();
             closed.n_joined += ended.len();

@@ -509,8 +509,8 @@ fn plain_text_never_leaves_the_machine() {
 #[test]
 fn the_next_address_is_tried_and_a_bad_target_is_named() {
     let (server, _) = server();
-    // Bound and then freed: nobody listens there.
-    let deaf = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and then freed, where nobody else binds: nobody listens there.
+    let deaf = TcpListener::bind("127.0.0.7:0").unwrap().local_addr().unwrap();
     let mut both = target(server.local_addr(), "/ws");
     both.addresses.insert(0, deaf);
     assert_eq!(WsSession::open(&both, &patient(), &Cutter::new()).unwrap().peer(), server.local_addr());

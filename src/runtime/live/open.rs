@@ -19,7 +19,7 @@ use crate::net::roots::Roots;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
-use crate::runtime::workers::{Transport, Workers};
+use crate::runtime::workers::{LANES_FAR, Transport, Workers};
 use crate::venues::{self, Account, Opening};
 
 /// Names are looked up anew this often.
@@ -84,7 +84,7 @@ impl LiveVenue {
 
     /// Starts workers for its requests.
     pub fn start_workers(&self, gate: &Gate, events: &EventSender) -> Result<Workers, String> {
-        Workers::start(self.venue, &self.name, gate, events, |_| {
+        Workers::start(self.venue, (&self.name, &LANES_FAR), gate, events, |_| {
             let wire = Box::new(NetWire::new(&self.ways)?);
             let way = LiveTransport::new(self.shared.clone(), wire, gate.clone(), Some(events.clone()));
             Ok(Box::new(way) as Box<dyn Transport>)

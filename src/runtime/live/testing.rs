@@ -8,6 +8,7 @@ use super::transport::Wire;
 use crate::domain::ids::VenueId;
 use crate::domain::request::{Answered, Call, Request, RequestId};
 use crate::domain::time::Boot;
+use crate::runtime::workers::Cuts;
 use crate::venues::wire::{HttpOutcome, HttpRequest, HttpResponse, Lane, Method};
 use crate::venues::{Codec, Part, Read, Reading, Signing};
 
@@ -65,7 +66,7 @@ impl Wire for ScriptedWire {
         self.script.lock().unwrap().pop_front().expect("the script has an end")
     }
 
-    fn cutter(&self) -> Box<dyn Fn() + Send> {
-        Box::new(|| {})
+    fn cuts(&self) -> Cuts {
+        Cuts { creates: Box::new(|| {}), all: Box::new(|| {}) }
     }
 }

@@ -3,7 +3,7 @@
 //! Always holds: a create is handed to the wire once, whatever comes of it; what the wire calls `NotSent` or `Lost` goes
 //! to the codec as it is; every answer that tells the venue's time sets the venue's clock.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,25 +15,34 @@ use crate::domain::ids::VenueId;
 use crate::domain::rates::Billing;
 use crate::domain::request::{Answered, Call, Refusal, RefusalKind, Request};
 use crate::domain::time::Boot;
+use crate::outbox::BAN_WAIT_MIN;
 use crate::runtime::channels::EventSender;
 use crate::runtime::clock::Clock;
 use crate::runtime::gate::Gate;
-use crate::runtime::workers::Transport;
+use crate::runtime::workers::{Cuts, Transport};
 use crate::venues::wire::{HttpOutcome, HttpRequest, Lane};
 use crate::venues::{Codec, Part, Reading, Signing};
 
 /// Whole time of a request that cancels.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A create that may count for less than this is not worth its way: it would come too late, and the venue would say that
+/// our clock is wrong.
+const CREATE_LEAST: Duration = Duration::from_millis(250);
 /// Requests one call may take. The longest are lists of instruments and windows of fills.
 const REQUESTS_MAX: u32 = 200;
+/// The outbox counts a call as one request. So the first few requests of a call follow each other at once, and further
+/// ones not faster than this: what the outbox leaves unused of a limit (a fifth of 50 a second, and each list has its
+/// own 50) has room for them.
+const PACE: Duration = Duration::from_millis(50);
+const PARTS_UNPACED: u32 = 4;
 
 /// Carries bytes. The one seam between us and sockets.
 pub trait Wire: Send {
     /// Sends a request and waits for its answer, at most this long. `may_leave` is read before the first byte.
     fn send(&mut self, request: &HttpRequest, timeout: Duration, may_leave: &dyn Fn() -> bool) -> HttpOutcome;
 
-    /// What cuts short whatever `send` waits for, from another thread.
-    fn cutter(&self) -> Box<dyn Fn() + Send>;
+    /// What cuts short what `send` waits for, from another thread.
+    fn cuts(&self) -> Cuts;
 }
 
 /// Everything the workers of a venue share.
@@ -53,6 +62,8 @@ pub struct Shared {
     /// Held from signing to answer where requests must arrive in order.
     in_order: Arc<Mutex<()>>,
     told_limits: Arc<Mutex<Vec<(usize, u32)>>>,
+    /// Until when the venue wants to hear nothing at all (nanoseconds of the boot clock).
+    silent_until: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -67,6 +78,7 @@ impl Shared {
             nonces: Arc::new(AtomicI64::new(0)),
             in_order: Arc::default(),
             told_limits: Arc::default(),
+            silent_until: Arc::default(),
         }
     }
 
@@ -79,6 +91,24 @@ impl Shared {
         // Without the system's chance a codec that needs it gets zeros, and the venue refuses what it signed.
         let _ = SystemRandom::new().fill(&mut chance);
         Signing { now: self.clock.now(), valid_for, nonce: nonce.unsigned_abs(), chance }
+    }
+
+    /// Takes note of an answer that is a ban, and says so: the outbox holds back every request, and a stop that cannot
+    /// cancel must not leave its operator wondering why.
+    fn note_ban(&self, at: Boot, answered: &Answered) {
+        let Answered::Later { wait, why } = answered else { return };
+        if *wait < BAN_WAIT_MIN {
+            return;
+        }
+        let before = Boot::from_nanos(self.silent_until.fetch_max(at.after(*wait).nanos(), Ordering::SeqCst));
+        if before <= at {
+            log::error!("The venue wants no request for {} s, cancels included: {why}", wait.as_secs());
+        }
+    }
+
+    /// Whether the venue wants to hear nothing now.
+    fn is_silent(&self, at: Boot) -> bool {
+        at.nanos() < self.silent_until.load(Ordering::SeqCst)
     }
 
     /// Limits that are not what we took for granted, each told once.
@@ -122,7 +152,8 @@ impl LiveTransport {
         let mut was_clock_wrong = false;
         for _ in 0..REQUESTS_MAX {
             let valid_for = Clock.boot().until(not_after);
-            if valid_for.is_zero() {
+            let least = if call.raises_exposure() { CREATE_LEAST } else { Duration::from_nanos(1) };
+            if valid_for < least {
                 return Answered::NotSent("it waited past its deadline and was not sent".into());
             }
             let codec = Arc::clone(&self.shared.codec);
@@ -143,14 +174,23 @@ impl LiveTransport {
             self.tell_limits(&read.limits);
             match read.reading {
                 Reading::Answered(answered) => {
+                    self.shared.note_ban(back, &answered);
                     if let Some(server) = read.server_time {
                         self.shared.clock.heard(server, sent, back, wall);
                     }
                     return answered;
                 }
-                Reading::More(next) => part = next,
+                Reading::More(next) => {
+                    part = next;
+                    if part.number >= PARTS_UNPACED {
+                        pause(Clock.boot().until(sent.after(PACE)));
+                    }
+                }
                 Reading::ClockWrong { server } => {
-                    self.shared.clock.corrected(server, sent, back, wall);
+                    match was_clock_wrong {
+                        false => self.shared.clock.heard(server, sent, back, wall),
+                        true => self.shared.clock.corrected(server, sent, back, wall),
+                    }
                     // Not executed, says the venue; a create is not sent again all the same. The next one is right.
                     if call.raises_exposure() {
                         let text = "the venue found our clock wrong; it is set right now".to_owned();
@@ -183,17 +223,27 @@ impl LiveTransport {
     }
 }
 
+fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        // Nobody sends on it: only the time ends it.
+        let _ = crossbeam_channel::never::<()>().recv_timeout(wait);
+    }
+}
+
 impl Transport for LiveTransport {
     fn call(&mut self, request: &Request) -> Answered {
         self.converse(&request.call, request.not_after)
     }
 
-    fn cutter(&self) -> Option<Box<dyn Fn() + Send>> {
-        Some(self.wire.cutter())
+    fn cuts(&self) -> Option<Cuts> {
+        Some(self.wire.cuts())
     }
 
     /// Asks the time on the connection that cancels use, so that it is open when they need it.
     fn keep_warm(&mut self) {
+        if self.shared.is_silent(Clock.boot()) {
+            return;
+        }
         let signing = self.shared.signing(self.shared.request_timeout);
         let part = Part::default();
         let Ok(mut http) = self.shared.codec.request(&Call::Time, &part, &signing) else { return };
@@ -201,7 +251,11 @@ impl Transport for LiveTransport {
         let sent = Clock.boot();
         let outcome = self.wire.send(&http, CANCEL_TIMEOUT, &|| true);
         let (back, wall) = (Clock.boot(), Clock.wall());
-        if let Some(server) = self.shared.codec.read(&Call::Time, &part, &outcome).server_time {
+        let read = self.shared.codec.read(&Call::Time, &part, &outcome);
+        if let Reading::Answered(answered) = &read.reading {
+            self.shared.note_ban(back, answered);
+        }
+        if let Some(server) = read.server_time {
             self.shared.clock.heard(server, sent, back, wall);
         }
     }
@@ -227,6 +281,33 @@ mod tests {
         let done = Reading::Answered(Answered::Done(Facts::Time(Wall::from_millis(7))));
         let (mut transport, wire) = transport(vec![answer_of(200), answer_of(200)], vec![more, done]);
         assert_eq!(transport.call(&request_of(Call::Time)), Answered::Done(Facts::Time(Wall::from_millis(7))));
+        assert_eq!(wire.n_sent(), 2);
+    }
+
+    #[test]
+    fn a_long_list_does_not_outrun_the_limits_that_the_outbox_counts_by_calls() {
+        let more = |number| Reading::More(Part { number, ..Part::default() });
+        let done = Reading::Answered(Answered::Done(Facts::Time(Wall::from_millis(7))));
+        let readings = (1..12).map(more).chain([done]).collect();
+        let (mut transport, wire) = transport(vec![answer_of(200); 12], readings);
+        let began = Clock.boot();
+        assert!(matches!(transport.call(&request_of(Call::Time)), Answered::Done(_)));
+        assert_eq!(wire.n_sent(), 12);
+        // The first five at once, each of the seven others a pace after the one before: never sooner, whatever else.
+        assert!(Clock.boot().since(began) >= PACE * 7);
+    }
+
+    #[test]
+    fn under_a_ban_no_connection_is_kept_warm() {
+        let banned = |seconds| {
+            let why = "banned".to_owned();
+            Reading::Answered(Answered::Later { wait: Duration::from_secs(seconds), why })
+        };
+        let (mut transport, wire) = transport(vec![answer_of(403); 3], vec![banned(1), banned(600), banned(600)]);
+        transport.keep_warm();
+        transport.keep_warm();
+        assert_eq!(wire.n_sent(), 2, "a limit is no ban");
+        transport.keep_warm();
         assert_eq!(wire.n_sent(), 2);
     }
 

@@ -1,7 +1,8 @@
 //! What time it is at a venue: our wall clock and how far it is off.
 //!
-//! Always holds: the estimate with the smallest error wins until it is a minute old; a clock the venue has called wrong
-//! is set right at once.
+//! Always holds: the estimate with the smallest error wins until it is a minute old; one that an answer excludes gives way
+//! at once. A venue that calls our clock wrong tells its own like any other answer: where that agrees with a better
+//! estimate, the request was late and the clock was right, unless the venue says so twice.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,7 +57,7 @@ impl VenueClock {
         }
     }
 
-    /// The venue refused a request for its time and told its own.
+    /// The venue called our clock wrong again, by the estimate that we have: it is of no use, whatever it seems worth.
     pub fn corrected(&self, server: Wall, sent: Boot, back: Boot, wall: Wall) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.heard(server, sent, back, wall);
@@ -89,13 +90,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_that_was_late_does_not_spoil_the_clock() {
+        let clock = VenueClock::default();
+        let wall = Wall::from_millis(1_000_000);
+        clock.heard(wall, ms(0), ms(2), wall);
+        // Three seconds to connect, then at once: the middle of that would be 1.5 s off.
+        clock.heard(wall.plus_millis(3_000), ms(10), ms(3_010), wall.plus_millis(3_000));
+        assert_eq!(clock.offset_ms(), 1);
+        clock.corrected(wall.plus_millis(3_000), ms(10), ms(3_010), wall.plus_millis(3_000));
+        assert_eq!(clock.offset_ms(), 1_500, "said twice, it is believed");
+    }
+
+    #[test]
     fn an_old_estimate_and_a_refuted_one_give_way() {
         let clock = VenueClock::default();
         let wall = Wall::from_millis(1_000_000);
         clock.heard(wall, ms(0), ms(2), wall);
         clock.heard(wall.plus_millis(9_000), ms(10), ms(60), wall);
         assert_eq!(clock.offset_ms(), 9_025, "a clock was set");
-        clock.corrected(wall.plus_millis(70), ms(70), ms(170), wall);
+        clock.heard(wall.plus_millis(70), ms(70), ms(170), wall);
         assert_eq!(clock.offset_ms(), 120);
         clock.heard(wall.plus_millis(60), ms(90_000), ms(90_300), wall);
         assert_eq!(clock.offset_ms(), 210, "after a minute a worse one is better than an old one");

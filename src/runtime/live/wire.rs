@@ -9,7 +9,8 @@ use crate::net::address::Address;
 use crate::net::http::{self, HttpClient, HttpSettings, Outcome, Outgoing};
 use crate::net::resolver::Resolver;
 use crate::net::roots::Roots;
-use crate::net::websocket::{Cutter, Settings as SocketSettings, Target, WsRead, WsSession};
+use crate::net::websocket::{Cutter, Settings as SocketSettings, WsRead, WsSession};
+use crate::runtime::workers::Cuts;
 use crate::venues::wire::{HttpOutcome, HttpRequest, HttpResponse, Lane};
 
 /// To connect and shake hands.
@@ -86,9 +87,10 @@ impl Wire for NetWire {
         }
     }
 
-    fn cutter(&self) -> Box<dyn Fn() + Send> {
-        let cutters = [self.create.cutter(), self.cancel.cutter(), self.read.cutter()];
-        Box::new(move || cutters.iter().for_each(http::Cutter::cut))
+    fn cuts(&self) -> Cuts {
+        let create = self.create.cutter();
+        let all = [create.clone(), self.cancel.cutter(), self.read.cutter()];
+        Cuts { creates: Box::new(move || create.cut()), all: Box::new(move || all.iter().for_each(http::Cutter::cut)) }
     }
 }
 
@@ -97,14 +99,8 @@ pub(super) fn dial(ways: &Ways) -> Dial {
     let ways = ways.clone();
     Box::new(move |url| {
         let address = Address::parse(url).map_err(|bad| bad.to_string())?;
-        let target = Target {
-            host: address.host().to_owned(),
-            authority: address.authority(),
-            path_and_query: address.path_and_query().to_owned(),
-            addresses: ways.resolver.wait_for(&address, CONNECT_TIMEOUT)?,
-            tls: address.scheme().is_tls().then(|| ways.roots.tls().clone()),
-        };
-        let session = WsSession::open(&target, &SocketSettings::default(), &Cutter::new());
+        let settings = SocketSettings { handshake_timeout: CONNECT_TIMEOUT, ..SocketSettings::default() };
+        let session = WsSession::dial(&address, &ways.resolver, &ways.roots, &settings, &Cutter::new());
         Ok(Box::new(OpenSocket(session.map_err(|error| error.to_string())?)) as Box<dyn Session>)
     })
 }

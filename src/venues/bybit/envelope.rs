@@ -16,10 +16,11 @@ use crate::venues::wire::HttpResponse;
 
 /// The shortest wait for a limit to reset.
 const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest a limit may make us wait on its own word; its windows are seconds.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-/// The longest `Retry-After` that is obeyed before the venue is asked again. Bans are minutes; a damaged or invented number
-/// must not end the cancels of this process for good.
+/// The longest a limit may make us wait on its own word: its windows are seconds. Never as long as a ban, which holds
+/// back cancels as well.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The longest `Retry-After` that is obeyed before the venue is asked again. Bans are minutes; a damaged or invented
+/// number must not end the cancels of this process for good.
 const TOLD_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Why there is nothing good to read.
@@ -99,7 +100,7 @@ impl Envelope {
                 (
                     Verdict::Refused(_),
                     (finer @ (Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong), mend),
-                ) if self.status != 403 => {
+                ) if self.status != 403 || matches!(finer, Verdict::Later(_)) => {
                     return Err(self.not_good(finer, &self.words(code, &body, mend, key)));
                 }
                 (by_status, _) => by_status,

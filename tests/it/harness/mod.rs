@@ -5,6 +5,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod daemon;
+pub(crate) mod met;
 pub(crate) mod wait;
 
 #[cfg(test)]

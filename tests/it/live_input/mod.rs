@@ -7,22 +7,32 @@
 //! Always holds: every trader here has a key and a secret of its own that may stand nowhere afterwards; nothing waits
 //! without a deadline, nothing sleeps for luck.
 
+mod books;
+mod garbage;
 mod judge;
+mod keys;
 mod meddler;
+mod modes;
+#[cfg(test)]
+mod planted;
+mod reconnects;
 mod refused;
+mod self_signed;
+mod starts;
+mod unusable;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::daemon::{Daemon, Exit, Home, Plan, Whom};
 use crate::harness::wait;
-use crate::oracle::files;
 use crate::venue::exchange::Exchange;
 use crate::venue::ledger::VenueLedger;
 
@@ -31,11 +41,10 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 /// A start gives up after a minute; the stop after it has its own time.
 const EXIT_LIMIT: Duration = Duration::from_secs(150);
 
-const INSTANCE: &str = "a1b2";
+/// Between two looks that cost more than a look at a flag.
+const LOOK: Duration = Duration::from_millis(30);
 
-/// The key that a trader here has, unless its test gives it another.
-const KEY: &str = "canary-key-5tXq";
-const SECRET: &str = "canary-secret-9Zr4kW";
+const INSTANCE: &str = "a1b2";
 
 /// A small trader: two quotes each way on spot, a few rungs far below on the contract.
 const CONFIG: &str = r#"
@@ -82,15 +91,40 @@ collar_away_bps = 5000
 max_daily_loss = "5000"
 "#;
 
-/// The words of `--key`: the usual key on account 0.
-fn key_word() -> String {
-    format!("{KEY}:{SECRET}:0")
+/// A crowd that trades now and then: most fills are those that a test asks for.
+const QUIET: [&str; 2] = ["--activity", "300"];
+
+/// A key of an account. Each name is drawn once: two runs with one key on one machine exclude each other.
+#[derive(Clone, Debug)]
+struct Key {
+    key: String,
+    secret: String,
+    account: u64,
 }
 
-/// An exchange with the usual key, and further words.
-fn exchange(folder: &Path, words: &[&str]) -> Exchange {
-    let key = key_word();
-    Exchange::start(folder, &[&["--key", key.as_str()], words].concat())
+impl Key {
+    fn new(account: u64) -> Key {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{:x}-{drawn:x}", std::process::id());
+        Key { key: format!("canary-key-{name}"), secret: format!("canary-secret-{name}"), account }
+    }
+
+    /// As an exchange is told of it.
+    fn word(&self, flags: &str) -> String {
+        format!("{}:{}:{}:{flags}", self.key, self.secret, self.account)
+    }
+}
+
+/// An exchange with these keys, and further words.
+fn exchange(folder: &Path, keys: &[(&Key, &str)], words: &[&str]) -> Exchange {
+    let keys: Vec<String> = keys.iter().map(|(key, flags)| key.word(flags)).collect();
+    let keys = keys.iter().flat_map(|key| ["--key", key.as_str()]);
+    Exchange::start(folder, &keys.chain(words.iter().copied()).collect::<Vec<_>>())
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
 }
 
 /// Where a trader lives, what it reads and what it is told by its environment.
@@ -109,16 +143,16 @@ struct Said {
 
 impl Desk {
     /// LIVE towards an exchange at this address.
-    fn live(at: SocketAddr) -> Desk {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+    fn live(at: SocketAddr, key: &Key) -> Desk {
+        let folder = temporary();
         let home = Home::new(folder.path());
         let environment = [
             ("MODE", "LIVE".to_owned()),
             ("BYBIT_REST_URL", format!("http://{at}")),
             ("BYBIT_WS_PUBLIC_URL", format!("ws://{at}/v5/public/linear")),
             ("BYBIT_WS_PRIVATE_URL", format!("ws://{at}/v5/private")),
-            ("BYBIT_API_KEY", KEY.to_owned()),
-            ("BYBIT_API_SECRET", SECRET.to_owned()),
+            ("BYBIT_API_KEY", key.key.clone()),
+            ("BYBIT_API_SECRET", key.secret.clone()),
         ];
         Desk { folder, home, config: CONFIG.to_owned(), environment: environment.to_vec() }
     }
@@ -128,10 +162,6 @@ impl Desk {
         self.environment.retain(|(known, _)| *known != name);
         self.environment.push((name, value.to_owned()));
         self
-    }
-
-    fn with_key(self, key: &str, secret: &str) -> Desk {
-        self.with("BYBIT_API_KEY", key).with("BYBIT_API_SECRET", secret)
     }
 
     /// With a piece of the configuration exchanged for another.
@@ -184,11 +214,6 @@ impl Desk {
         serde_json::from_str(&said.text).ok()
     }
 
-    /// What lies on disk after a run.
-    fn state(&self) -> Value {
-        files::read_state(&self.home.state().join("state.json")).unwrap_or_else(|why| panic!("{why}"))
-    }
-
     /// Client ids of ours begin so.
     fn ours() -> String {
         format!("lo{INSTANCE}")
@@ -214,7 +239,32 @@ impl Trader<'_> {
 
     /// Waits for something, while it must not end.
     fn wait_for<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        wait::until(READY_LIMIT, what, || look()).unwrap_or_else(|why| panic!("{why}\n{}", self.desk.home.printed()))
+        let seen = wait::until(READY_LIMIT, what, || {
+            assert!(self.daemon.is_ready(), "it ended before {what}\n{}", self.desk.home.printed());
+            wait::let_pass(LOOK);
+            look()
+        });
+        seen.unwrap_or_else(|why| panic!("{why}\n{:#?}\n{}", self.desk.status(), self.desk.home.printed()))
+    }
+
+    /// Waits until it trades without a hold and has booked every fill that the exchange knows.
+    fn wait_settled(&mut self, exchange: &Exchange, account: u64) {
+        let desk = self.desk;
+        let mut last = (0, Value::Null, Value::Null);
+        let seen = wait::until(READY_LIMIT, "every fill to be booked and trading to go on", || {
+            assert!(self.daemon.is_ready(), "it ended\n{}", desk.home.printed());
+            wait::let_pass(LOOK);
+            let before = n_fills(&exchange.ledger(), account);
+            let status = desk.status()?;
+            last = (before, status["fills"].clone(), status["ready"].clone());
+            (status["ready"] == true && status["fills"] == before).then_some(())
+        });
+        seen.unwrap_or_else(|why| panic!("{why}; fills there, here, and ready: {last:?}\n{}", desk.home.printed()));
+    }
+
+    /// Waits until an order of ours rests.
+    fn wait_quoting(&mut self, exchange: &Exchange, account: u64, symbol: &str) {
+        self.wait_for("an order on the book", || resting(exchange, account, symbol).map(drop));
     }
 }
 
@@ -224,20 +274,62 @@ fn ours_live(ledger: &VenueLedger, account: u64) -> usize {
     ledger.live_of(account).iter().filter(|id| id.starts_with(&ours)).count()
 }
 
-/// Plays every case at once, each in a thread of its own, and says of every one that failed.
-fn all_at_once<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, play: impl Fn(&C) -> Vec<String> + Sync) {
+/// An order of ours that rests now, as the admin port shows it.
+fn resting(exchange: &Exchange, account: u64, symbol: &str) -> Option<Value> {
+    let shown = exchange.look("orders");
+    let accounts = shown["accounts"].as_array()?;
+    let here = accounts.iter().find(|one| one["account"] == account)?;
+    let is_ours = |row: &&Value| {
+        row["symbol"] == symbol && row["orderLinkId"].as_str().is_some_and(|id| id.starts_with(&Desk::ours()))
+    };
+    here["orders"].as_array()?.iter().find(is_ours).map(|row| row["order"].clone())
+}
+
+/// Someone takes an order of ours, if one rests, and everything before it.
+fn take_one(exchange: &Exchange, account: u64, symbol: &str) -> bool {
+    let Some(order) = resting(exchange, account, symbol) else { return false };
+    let side = if order["side"] == "Buy" { "SELL" } else { "BUY" };
+    let command =
+        json!({"command": "crowd_takes", "symbol": symbol, "side": side, "price": order["price"], "qty": "2"});
+    exchange.order(&command);
+    true
+}
+
+/// How many fills of ours an account has at the exchange.
+fn n_fills(ledger: &VenueLedger, account: u64) -> u64 {
+    let ours = |client_id: &str| client_id.starts_with(&Desk::ours());
+    ledger.book.fills.values().filter(|fill| fill.account == account && ours(&fill.client_id)).count() as u64
+}
+
+/// Something that is played from its beginning to its end, and what was wrong with it.
+type Story = (&'static str, fn() -> Vec<String>);
+
+/// Plays stories at once: most of their time is waiting. Nothing may be wrong with any.
+fn tell(stories: &[Story]) {
+    assert_none(&all_at_once(stories, |(name, _)| (*name).to_owned(), |(_, story)| story()));
+}
+
+/// Plays every case at once, each in a thread of its own: what was wrong, with the names.
+fn all_at_once<C: Sync>(
+    cases: &[C],
+    name: impl Fn(&C) -> String,
+    play: impl Fn(&C) -> Vec<String> + Sync,
+) -> Vec<String> {
     let mut failures = Vec::new();
     std::thread::scope(|scope| {
         let players: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| play(case)))).collect();
         for (name, player) in players {
-            match player.join() {
-                Ok(findings) => failures.extend(findings.into_iter().map(|what| format!("{name}: {what}"))),
-                Err(panic) => {
-                    let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned());
-                    failures.push(format!("{name}: {why}"));
-                }
+            let findings = player.join().unwrap_or_else(|panic| {
+                vec![panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned())]
+            });
+            if !findings.is_empty() {
+                failures.push(format!("{name}: {}", findings.join("\n")));
             }
         }
     });
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), cases.len(), failures.join("\n\n"));
+    failures
+}
+
+fn assert_none(findings: &[String]) {
+    assert!(findings.is_empty(), "{} failed:\n{}", findings.len(), findings.join("\n\n"));
 }

@@ -56,6 +56,15 @@ pub(crate) struct Run<'a> {
     pub(crate) was_killed: bool,
 }
 
+/// What happened at a venue.
+pub(crate) struct Books<'a> {
+    /// Its name in the configuration.
+    pub(crate) venue: &'a str,
+    pub(crate) ledger: &'a Ledger,
+    /// The ledger's name of a trade, from the name the daemon was told.
+    pub(crate) trade_of: fn(&str) -> Option<String>,
+}
+
 /// The verdict, and the figures it rests on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
@@ -70,8 +79,18 @@ pub(crate) fn ours(folder: &Path) -> Option<String> {
     Some(format!("lo{}", state["instance"].as_str()?))
 }
 
-/// Judges what a daemon left that ended by itself.
+/// Judges what a daemon left that ended by itself: by the ledgers of its paper accounts.
 pub(crate) fn judge(run: Run<'_>) -> Verdict {
+    let ours = ours(run.folder).unwrap_or_else(|| "lo?".to_owned());
+    let ledger = |venue: &&str| Ledger::read(&run.folder.join(format!("paper/{venue}.jsonl")), &ours);
+    let ledgers: Vec<Ledger> = run.venues.iter().map(ledger).collect();
+    let books = |(venue, ledger)| Books { venue, ledger, trade_of: |name| Some(name.to_owned()) };
+    let books: Vec<Books<'_>> = run.venues.iter().copied().zip(&ledgers).map(books).collect();
+    judge_by(run, &books)
+}
+
+/// Judges it by other ledgers.
+pub(crate) fn judge_by(run: Run<'_>, books: &[Books<'_>]) -> Verdict {
     let mut verdict = Verdict::default();
     let findings = &mut verdict.findings;
     let state = match files::read_state(&run.folder.join("state.json")) {
@@ -88,14 +107,13 @@ pub(crate) fn judge(run: Run<'_>) -> Verdict {
     let journal = Journal::read(&run.folder.join("journal"), !run.was_killed);
     findings.extend(journal.findings.iter().cloned());
     findings.extend(state_agrees_with_itself(&state, &journal));
-    let ours = format!("lo{}", state["instance"].as_str().unwrap_or("?"));
     let mut still_open = BTreeSet::new();
-    for venue in run.venues {
-        let ledger = Ledger::read(&run.folder.join(format!("paper/{venue}.jsonl")), &ours);
+    for books in books {
+        let Books { venue, ledger, .. } = books;
         findings.extend(ledger.findings.iter().map(|what| format!("{venue}: {what}")));
-        findings.extend(orders_agree(&state, venue, &ledger));
-        findings.extend(fills_are_booked_once(&state, &journal, venue, &ledger));
-        findings.extend(position_is_the_sum(&state, venue, &ledger));
+        findings.extend(orders_agree(&state, venue, ledger));
+        findings.extend(fills_are_booked_once(&state, &journal, books));
+        findings.extend(position_is_the_sum(&state, venue, ledger));
         still_open.extend(ledger.open().map(|(id, _)| id.clone()));
         verdict.orders += ledger.orders.len();
         verdict.fills += ledger.fills.len();
@@ -109,7 +127,38 @@ pub(crate) fn judge(run: Run<'_>) -> Verdict {
     verdict
 }
 
-fn read_json(path: &Path) -> Result<Value, String> {
+/// Judges what a daemon left that could not clean up, by its own exit code: what is open must be named, and nothing be
+/// booked that did not happen, or twice. What it could not learn it need not know; the next run must.
+pub(crate) fn judge_residue(run: Run<'_>, books: &[Books<'_>]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let findings = &mut verdict.findings;
+    let state = match files::read_state(&run.folder.join("state.json")) {
+        Ok(state) => state,
+        Err(what) => {
+            findings.push(what);
+            return verdict;
+        }
+    };
+    let journal = Journal::read(&run.folder.join("journal"), !run.was_killed);
+    findings.extend(journal.findings.iter().cloned());
+    let mut still_open = BTreeSet::new();
+    for books in books {
+        let Books { venue, ledger, .. } = books;
+        findings.extend(ledger.findings.iter().map(|what| format!("{venue}: {what}")));
+        findings.extend(fills_are_true(&state, &journal, books));
+        still_open.extend(ledger.open().map(|(id, _)| id.clone()));
+        verdict.orders += ledger.orders.len();
+        verdict.fills += ledger.fills.len();
+    }
+    match read_json(&run.folder.join("last_shutdown.json")) {
+        Ok(report) => findings.extend(report_is_true(&report, &still_open, run.exit_code)),
+        Err(what) => findings.push(what),
+    }
+    findings.extend(everything_is_released(run.folder));
+    verdict
+}
+
+pub(crate) fn read_json(path: &Path) -> Result<Value, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: no JSON: {error}", path.display()))
 }
@@ -180,30 +229,46 @@ fn orders_agree(state: &Value, venue: &str, ledger: &Ledger) -> Vec<String> {
 }
 
 /// Each of our trades is in the books, none twice, and no other.
-fn fills_are_booked_once(state: &Value, journal: &Journal, venue: &str, ledger: &Ledger) -> Vec<String> {
-    let mut findings = Vec::new();
-    let account = &state["venues"][venue];
-    let booked: BTreeSet<&str> =
-        account["recent_trades"].as_object().into_iter().flatten().map(|(id, _)| id.as_str()).collect();
+fn fills_are_booked_once(state: &Value, journal: &Journal, books: &Books<'_>) -> Vec<String> {
+    let mut findings = fills_are_true(state, journal, books);
+    let Books { venue, ledger, trade_of } = books;
+    let names = state["venues"][*venue]["recent_trades"].as_object();
+    let booked: BTreeSet<String> = names.into_iter().flatten().filter_map(|(name, _)| trade_of(name)).collect();
     let newest_ms = ledger.fills.values().map(|fill| fill.at_ms).max().unwrap_or_default();
     for (id, fill) in &ledger.fills {
         let is_remembered = fill.at_ms > newest_ms - TRADES_KEPT_MS;
-        if is_remembered && !booked.contains(id.as_str()) {
+        if is_remembered && !booked.contains(id) {
             findings.push(format!("{venue}: trade {id} of {} is not booked", fill.client_id));
         }
     }
-    let invented = booked.iter().filter(|id| !ledger.fills.contains_key(**id));
-    findings.extend(invented.map(|id| format!("{venue}: trade {id} is booked and never happened")));
-    let mut journaled = BTreeSet::new();
-    for (seq, record) in journal.of_kind("fill").filter(|(_, record)| record["venue"] == venue) {
-        let id = record["fill"]["trade_id"].as_str().unwrap_or_default();
-        if !journaled.insert(id) {
-            findings.push(format!("{venue}: record {seq} books trade {id} a second time"));
+    findings
+}
+
+/// What is booked did happen, as it is booked, and is booked once.
+fn fills_are_true(state: &Value, journal: &Journal, books: &Books<'_>) -> Vec<String> {
+    let mut findings = Vec::new();
+    let Books { venue, ledger, trade_of } = books;
+    let mut booked = BTreeSet::new();
+    for (name, _) in state["venues"][*venue]["recent_trades"].as_object().into_iter().flatten() {
+        let Some(id) = trade_of(name).filter(|id| ledger.fills.contains_key(id)) else {
+            findings.push(format!("{venue}: trade {name} is booked and never happened"));
+            continue;
+        };
+        if !booked.insert(id) {
+            findings.push(format!("{venue}: trade {name} is booked by two names"));
         }
-        if let Some(fill) = ledger.fills.get(id)
+    }
+    let mut journaled = BTreeSet::new();
+    for (seq, record) in journal.of_kind("fill").filter(|(_, record)| record["venue"] == *venue) {
+        let name = record["fill"]["trade_id"].as_str().unwrap_or_default();
+        let id = trade_of(name).unwrap_or_default();
+        if !journaled.insert(id.clone()) {
+            findings.push(format!("{venue}: record {seq} books trade {name} a second time"));
+        }
+        if let Some(fill) = ledger.fills.get(&id)
             && let Some(what) = differs(record, fill)
         {
-            findings.push(format!("{venue}: record {seq} books trade {id} with another {what}"));
+            findings.push(format!("{venue}: record {seq} books trade {name} with another {what}"));
         }
     }
     findings

@@ -195,6 +195,11 @@ impl Exchange {
         }
     }
 
+    /// What went wrong with it, in its own words.
+    pub(crate) fn errors(&self) -> String {
+        std::fs::read_to_string(self.folder.join("exchange.err")).unwrap_or_default()
+    }
+
     /// What it has printed.
     pub(crate) fn printed(&self) -> String {
         printed(&self.folder)

@@ -27,6 +27,8 @@ pub(crate) struct Arrival {
     pub(crate) n_orders: usize,
     /// Whether it is about contracts, as far as it is about anything.
     pub(crate) is_contract: Option<bool>,
+    /// Orders it names by the venue's ids.
+    order_ids: Vec<String>,
 }
 
 impl Arrival {
@@ -59,6 +61,8 @@ pub(crate) struct VenueLedger {
     pub(crate) book: Ledger,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) strikes: Vec<Strike>,
+    /// By the venue's ids of orders.
+    symbols: BTreeMap<String, String>,
 }
 
 impl VenueLedger {
@@ -103,6 +107,7 @@ impl VenueLedger {
                     client_ids,
                     code: number("code").ok_or("a request without a code")?,
                     is_contract: None,
+                    order_ids: Vec::new(),
                 });
             }
             // What the model made of it, in the line right after or a little later.
@@ -111,9 +116,16 @@ impl VenueLedger {
                 if let Some(arrival) = arrival {
                     let items = entry["orders"].as_array().or(entry["placements"].as_array());
                     arrival.n_orders = items.map_or(1, Vec::len);
+                    let named = items.into_iter().flatten().chain([entry]);
+                    arrival.order_ids = named.filter_map(|item| item["order_id"].as_str().map(str::to_owned)).collect();
                     let places = [&entry["symbol"], &entry["symbols"][0], &entry["placements"][0]["symbol"]];
                     arrival.is_contract = places.iter().find_map(|place| place.as_str()).map(is_contract);
                 }
+            }
+            Some("accepted") => {
+                let named = entry["order_id"].as_str().zip(entry["symbol"].as_str());
+                let (order_id, symbol) = named.ok_or("an order without its name or symbol")?;
+                self.symbols.insert(order_id.to_owned(), symbol.to_owned());
             }
             Some("fault") => self.strikes.push(Strike {
                 word: entry["fault"].as_str().ok_or("a fault without a word")?.to_owned(),
@@ -129,8 +141,9 @@ impl VenueLedger {
     /// A cancel names an order and not its market.
     fn sort_by_market(&mut self) {
         for arrival in self.arrivals.iter_mut().filter(|arrival| arrival.is_contract.is_none()) {
-            let order = arrival.client_ids.iter().find_map(|id| self.book.orders.get(id));
-            arrival.is_contract = order.map(|order| is_contract(&order.symbol));
+            let by_client_id = arrival.client_ids.iter().find_map(|id| Some(&self.book.orders.get(id)?.symbol));
+            let symbol = by_client_id.or(arrival.order_ids.iter().find_map(|id| self.symbols.get(id)));
+            arrival.is_contract = symbol.map(|symbol| is_contract(symbol));
         }
     }
 
@@ -188,7 +201,8 @@ impl VenueLedger {
     /// bills it: a batch costs its orders.
     pub(crate) fn busiest_seconds(&self) -> BTreeMap<(u64, String, bool), usize> {
         let mut times: BTreeMap<(u64, String, bool), Vec<(i64, usize)>> = BTreeMap::new();
-        for arrival in self.arrivals.iter().filter(|arrival| arrival.code == 0) {
+        // What was refused for being too much was asked for all the same.
+        for arrival in self.arrivals.iter().filter(|arrival| matches!(arrival.code, 0 | 10_006)) {
             let Some(account) = arrival.account else { continue };
             // What names no market is counted with the contracts.
             let market = (account, arrival.path.clone(), arrival.is_contract.unwrap_or(true));

@@ -81,6 +81,18 @@ fn a_clean_ledger_tells_what_happened() {
 }
 
 #[test]
+fn a_cancel_by_the_venues_id_is_counted_in_the_market_of_its_order() {
+    let mut lines = clean();
+    lines.push(http(4, 1_950, "cancel", &[]));
+    lines.push(request(4, 1_950, "cancel", json!({"order_id": "V2"})));
+    lines.push(http(5, 1_950, "cancel", &[]));
+    lines.push(request(5, 1_950, "cancel", json!({"order_id": "V9"})));
+    let busiest = judged(&lines).busiest_seconds();
+    assert_eq!(busiest[&(0, "/v5/order/cancel".to_owned(), false)], 1, "{busiest:?}");
+    assert_eq!(busiest[&(0, "/v5/order/cancel".to_owned(), true)], 1, "unknown: {busiest:?}");
+}
+
+#[test]
 fn an_order_that_is_left_is_seen() {
     let mut lines = clean();
     lines.pop();

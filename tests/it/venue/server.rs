@@ -265,7 +265,6 @@ fn a_second_exchange_on_the_same_ledger_is_refused() {
 fn it_prints_how_to_trade_against_it_but_no_secret_that_was_handed_in() {
     let folder = folder();
     let mut exchange = Exchange::start(folder.path(), &STILL);
-    let rest = format!("BYBIT_REST_URL=http://{}", exchange.address());
     wait::until(Duration::from_secs(30), "the banner", || exchange.printed().contains("lastorders run").then_some(()))
         .unwrap_or_else(|why| panic!("{why}"));
     let printed = exchange.printed();
@@ -275,6 +274,34 @@ fn it_prints_how_to_trade_against_it_but_no_secret_that_was_handed_in() {
         assert!(printed.contains(&format!("{name}={shown}")), "{name} is missing in:\n{printed}");
     }
     assert!(!printed.contains(SECRET), "{printed}");
+    exchange.terminate();
+}
+
+#[test]
+fn what_it_prints_runs_as_it_stands() {
+    let folder = folder();
+    // A key of its own: traders with one key keep each other out.
+    let words = ["--symbols", "ETH-USDT,BTC-USDT-PERP", "--key", "typed-key:typed-secret:1"];
+    let mut exchange = Exchange::start(folder.path(), &words);
+    wait::until(Duration::from_secs(30), "the banner", || exchange.printed().contains("lastorders run").then_some(()))
+        .unwrap_or_else(|why| panic!("{why}"));
+    let printed = exchange.printed();
+    let (_, typed) = printed.split_once("in another terminal:").expect("it says where");
+    let place = folder.path().join("elsewhere");
+    std::fs::create_dir(&place).unwrap();
+    let script = typed
+        .replace("lastorders run", &format!("exec '{}' run", env!("CARGO_BIN_EXE_lastorders")))
+        .replace(&format!("BYBIT_API_KEY={KEY}"), "BYBIT_API_KEY=typed-key")
+        .replace("BYBIT_API_SECRET=...          as you gave it", "BYBIT_API_SECRET=typed-secret");
+    let mut shell = std::process::Command::new("sh");
+    shell.arg("-e").arg("-c").arg(script).current_dir(&place).stderr(std::process::Stdio::null());
+    let mut trader = shell.spawn().unwrap();
+    exchange.wait_for("an order", |ledger| (!ledger.live().is_empty()).then_some(()));
+    let pid = rustix::process::Pid::from_child(&trader);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let exit = trader.wait().unwrap();
+    assert_eq!(exit.code(), Some(0));
+    assert!(exchange.ledger().live().is_empty());
     exchange.terminate();
 }
 

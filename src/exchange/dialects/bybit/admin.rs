@@ -265,6 +265,7 @@ impl Gateway {
             }
             AdminCommand::Latency { ms, jitter_ms } => {
                 (self.latency_us, self.jitter_us) = (i64::from(ms) * 1_000, i64::from(jitter_ms) * 1_000);
+                self.note_change("latency", format!("{ms} ms one way and up to {jitter_ms} ms more"));
                 Ok(done)
             }
             AdminCommand::Http { http } => {
@@ -286,6 +287,7 @@ impl Gateway {
             }
             AdminCommand::ClockSkew { ms } => {
                 self.skew_us = ms.saturating_mul(1_000);
+                self.note_change("clock_skew", format!("{ms} ms"));
                 Ok(done)
             }
             AdminCommand::Orders {} => Ok(self.all_orders()),
@@ -346,6 +348,12 @@ impl Gateway {
 
     fn plan(&mut self, plan: Plan) -> Result<Value, String> {
         self.exchange.plan(plan).map(|()| json!({ "done": true })).map_err(|error| error.to_string())
+    }
+
+    /// A mishap that strikes when it is told and lasts.
+    fn note_change(&mut self, word: &str, detail: String) {
+        let place = crate::exchange::faults::Place::Http;
+        self.note_mishap(word, place, AccountId(0), None, Vec::new(), Some(detail));
     }
 
     fn ban(&mut self, seconds: u32) {

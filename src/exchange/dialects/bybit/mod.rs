@@ -76,6 +76,8 @@ pub struct Gateway {
     pending: BTreeMap<Ticket, Pending>,
     windows: Windows,
     sockets: BTreeMap<SocketId, Session>,
+    /// When the last that a client said on a socket arrives: what comes after arrives after it.
+    landings: BTreeMap<SocketId, Micros>,
     feeds: Feeds,
     /// Orders that ended before are shown by the history only.
     forgot_at: Option<Micros>,
@@ -154,6 +156,7 @@ impl Gateway {
             pending: BTreeMap::new(),
             windows: Windows::default(),
             sockets: BTreeMap::new(),
+            landings: BTreeMap::new(),
             feeds: Feeds::default(),
             forgot_at: None,
             switches,
@@ -165,22 +168,24 @@ impl Gateway {
 
     /// A request. The answer comes out of [`Gateway::advance`] with the same ticket, exactly once; tickets are below 2^62.
     pub fn http(&mut self, now: Micros, ticket: Ticket, request: HttpIn) {
-        self.arrives(now, Due::Http(ticket, request));
+        let at = self.arrival(now);
+        self.schedule(at, Due::Http(ticket, request));
     }
 
     /// A WebSocket connection was opened at this path (and query).
     pub fn socket_open(&mut self, now: Micros, socket: SocketId, path_and_query: &str) {
-        self.arrives(now, Due::Open(socket, path_and_query.to_owned()));
+        self.arrives_on(now, socket, Due::Open(socket, path_and_query.to_owned()));
     }
 
     /// A text message of a client.
     pub fn socket_text(&mut self, now: Micros, socket: SocketId, text: &str) {
-        self.arrives(now, Due::Text(socket, text.to_owned()));
+        self.arrives_on(now, socket, Due::Text(socket, text.to_owned()));
     }
 
     /// The connection is gone, whoever ended it.
     pub fn socket_closed(&mut self, now: Micros, socket: SocketId) {
-        self.arrives(now, Due::Closed(socket));
+        self.arrives_on(now, socket, Due::Closed(socket));
+        self.landings.remove(&socket);
     }
 
     /// Lets everything happen that is due up to `to`, and hands out what came of it.
@@ -249,10 +254,18 @@ impl Gateway {
         }
     }
 
-    fn arrives(&mut self, now: Micros, due: Due) {
+    fn arrival(&mut self, now: Micros) -> Micros {
         self.begin(now);
-        let arrives = now.max(self.now).plus(self.draw_latency());
-        self.schedule(arrives, due);
+        now.max(self.now).plus(self.draw_latency())
+    }
+
+    /// On a socket, behind everything that was said there before.
+    fn arrives_on(&mut self, now: Micros, socket: SocketId, due: Due) {
+        let landing = self.arrival(now);
+        let last = self.landings.entry(socket).or_default();
+        *last = landing.max(*last);
+        let at = *last;
+        self.schedule(at, due);
     }
 
     fn happen(&mut self, due: Due) {

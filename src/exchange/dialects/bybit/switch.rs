@@ -16,6 +16,9 @@ use crate::exchange::dialects::SocketId;
 use crate::exchange::ledger::Line;
 use crate::exchange::{AccountId, Micros, Reason};
 
+/// Seconds until an account's switch fires where nobody has set it.
+const WINDOW_USUAL_S: u32 = 10;
+
 /// What a switch covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Product {
@@ -25,6 +28,8 @@ pub(super) enum Product {
 }
 
 impl Product {
+    const ALL: [Product; 3] = [Product::Spot, Product::Derivatives, Product::Options];
+
     fn parse(text: &str) -> Option<Product> {
         match text {
             "SPOT" => Some(Product::Spot),
@@ -102,9 +107,9 @@ impl Gateway {
     }
 
     pub(super) fn read_switch(&self, account: AccountId) -> Answer {
-        let windows = self.switches.windows_s.iter().filter(|((holder, _), _)| *holder == account);
+        let windows = Product::ALL.iter().filter_map(|product| Some((product, self.window_s(account, *product)?)));
         let infos: Vec<Value> = windows
-            .map(|((_, product), window_s)| {
+            .map(|(product, window_s)| {
                 json!({ "product": product.word(), "dcpStatus": "ON", "timeWindow": window_s.to_string() })
             })
             .collect();
@@ -126,6 +131,12 @@ impl Gateway {
         }
     }
 
+    /// The window of a product: as it was set, else the one that an account has which may use the switch at all.
+    fn window_s(&self, account: AccountId, product: Product) -> Option<u32> {
+        let set = self.switches.windows_s.get(&(account, product)).copied();
+        set.or_else(|| (product != Product::Options && self.has_switch(account)).then_some(WINDOW_USUAL_S))
+    }
+
     fn watch(&mut self, account: AccountId, product: Product) {
         if let Some(due) = self.runs_out(account, product) {
             self.schedule(due, Due::Switch(account, product));
@@ -133,9 +144,9 @@ impl Gateway {
     }
 
     fn runs_out(&self, account: AccountId, product: Product) -> Option<Micros> {
-        let window_s = self.switches.windows_s.get(&(account, product))?;
+        let window_s = self.window_s(account, product)?;
         let alive_at = self.switches.alive_at.get(&(account, product))?;
-        Some(alive_at.plus(i64::from(*window_s) * 1_000_000))
+        Some(alive_at.plus(i64::from(window_s) * 1_000_000))
     }
 
     pub(super) fn switch_due(&mut self, account: AccountId, product: Product) {

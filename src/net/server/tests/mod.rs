@@ -6,7 +6,7 @@ mod sockets;
 mod strain;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -96,15 +96,16 @@ impl Service for Stage {
     }
 }
 
-pub(super) fn loopback() -> SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
+pub(super) fn start(change: impl FnOnce(&mut Settings)) -> (Server, Arc<Stage>) {
+    start_at("127.0.0.1:0", change)
 }
 
-pub(super) fn start(change: impl FnOnce(&mut Settings)) -> (Server, Arc<Stage>) {
+pub(super) fn start_at(address: &str, change: impl FnOnce(&mut Settings)) -> (Server, Arc<Stage>) {
     let mut settings = Settings::named("test");
     change(&mut settings);
     let stage = Stage::new();
-    (Server::start(loopback(), settings, Arc::clone(&stage) as Arc<dyn Service>).unwrap(), stage)
+    let service = Arc::clone(&stage) as Arc<dyn Service>;
+    (Server::start(address.parse().unwrap(), settings, service).unwrap(), stage)
 }
 
 /// Waits for something that will happen.

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::{PATIENCE, Raw, start, until};
+use super::{PATIENCE, Raw, start, start_at, until};
 use crate::net::server::Closed;
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -98,7 +98,8 @@ fn over_the_cap_clients_are_told_so_and_a_free_place_is_used_again() {
 
 #[test]
 fn closing_ends_all_kinds_of_waiting_and_frees_the_port() {
-    let (server, stage) = start(|_| {});
+    // An address of its own: at the usual one somebody else may take the port as soon as it is free.
+    let (server, stage) = start_at("127.0.0.8:0", |_| {});
     let address = server.local_addr();
     let mut idle = Raw::to(&server);
     idle.get("/echo");

@@ -100,6 +100,22 @@ fn silence_and_damage_prove_nothing_about_a_create() {
 }
 
 #[test]
+fn a_ban_is_one_in_whichever_words_it_comes() {
+    let account = account();
+    for (status, body) in [
+        (403, r#"{"retCode":10403,"retMsg":"Forbidden","time":1795132800000}"#),
+        (403, r#"{"retCode":10009,"retMsg":"IP has been banned","time":1795132800000}"#),
+        (403, "<html><title>403, access too frequent</title></html>"),
+        (200, r#"{"retCode":10403,"retMsg":"Forbidden","time":1795132800000}"#),
+    ] {
+        match answered(&account, &create(), &response(status, &[], body)) {
+            Answered::Later { wait, .. } => assert!(wait.as_secs() >= 600, "{status} {body}"),
+            other => panic!("{status} {body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_limit_waits_until_the_venue_says_it_resets() {
     let account = account();
     let body = format!(r#"{{"retCode":10006,"retMsg":"Too many visits!","time":{}}}"#, NOW.millis());
@@ -111,7 +127,7 @@ fn a_limit_waits_until_the_venue_says_it_resets() {
         };
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", &reset)], 200), 640);
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "1")], 200), 200, "a reset in the past");
-    assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "99999999999999")], 200), 60_000, "no limit is that long");
+    assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "99999999999999")], 200), 10_000, "no limit is that long");
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "soon")], 200), 200);
     assert_eq!(wait_of(&[("retry-after", "7")], 429), 7_000);
     assert_eq!(wait_of(&[("retry-after", "900")], 429), 900_000, "a ban");

@@ -245,6 +245,21 @@ fn funding_liquidation_and_strangers_orders_show_as_the_venue_shows_them() {
 }
 
 #[test]
+fn what_one_account_pays_the_crowd_gets() {
+    let mut stand = Stand::new(unlimited());
+    let totals = stand.totals();
+    stand.create("linear", "lo-1", "Sell", "64010");
+    let take = json!({ "symbol": "BTC-USDT-PERP", "side": "BUY", "price": "64010", "qty": "0.01" });
+    stand.command(but(take, json!({ "command": "crowd_takes" })));
+    stand.command(json!({ "command": "funding", "symbol": "BTC-USDT-PERP", "rate": "-0.00025" }));
+    let funding = rows(&stand.get("ann", "/v5/execution/list", "category=linear")).remove(0);
+    assert_eq!((funding["side"].as_str(), funding["execFee"].as_str()), (Some("Sell"), Some("0.16")));
+    stand.command(json!({ "command": "liquidation", "account": 0, "symbol": "BTC-USDT-PERP", "deleveraging": true }));
+    assert_eq!(rows(&stand.get("ann", "/v5/execution/list", "category=linear"))[0]["execType"], "AdlTrade");
+    assert_eq!(stand.totals(), totals);
+}
+
+#[test]
 fn latency_counts_both_ways() {
     let mut stand = Stand::new(still());
     stand.command(json!({ "command": "latency", "ms": 30 }));

@@ -159,7 +159,7 @@ fn every_page_has_a_cursor_and_no_order_is_missed_while_others_come_and_go() {
         cursor = format!("&cursor={next}");
         // The world goes on between two pages.
         stand.create("linear", &format!("new-{pages}"), "Buy", "49000");
-        let gone = json!({ "category": "linear", "symbol": "BTCUSDT", "orderLinkId": seen[seen.len() - 1] });
+        let gone = json!({ "category": "linear", "symbol": "BTCUSDT", "orderLinkId": seen[seen.len() - 3] });
         stand.post("ann", "/v5/order/cancel", gone);
         stand.run_ms(10);
     }
@@ -293,6 +293,9 @@ fn an_amended_order_keeps_its_names_and_loses_its_place() {
     let orders = back.gateway.exchange().open_orders(ANN);
     assert_eq!((orders.len(), orders[0].price.to_string()), (1, "61000".to_owned()));
     assert_eq!(back.gateway.exchange().totals(), totals);
+    let locked = |gateway: &Gateway| gateway.exchange().balances(ANN).iter().map(|row| row.locked).max();
+    assert_eq!(locked(&stand.gateway), "122.671".parse().ok(), "a tenth of 1,220 and the fee");
+    assert_eq!(locked(&back.gateway), locked(&stand.gateway));
 }
 
 #[test]

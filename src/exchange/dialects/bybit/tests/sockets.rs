@@ -60,7 +60,10 @@ fn nothing_is_sent_again_when_a_connection_begins() {
 }
 
 /// A book built from what a socket was told, as a careful client would.
-fn book(stand: &Stand, socket: SocketId) -> (Vec<(String, String)>, Vec<(String, String)>) {
+/// Rows of a book: price and quantity.
+type Rows = Vec<(String, String)>;
+
+fn book(stand: &Stand, socket: SocketId) -> (Rows, Rows) {
     let mut sides = [std::collections::BTreeMap::new(), std::collections::BTreeMap::new()];
     let mut last = 0;
     let mut begun = false;
@@ -230,4 +233,24 @@ fn orders_go_over_the_trading_socket_as_well() {
     stand.run_ms(5_001);
     stand.say(socket, late);
     assert_eq!(stand.texts(socket).pop().unwrap()["retCode"], 10_002);
+}
+
+/// A socket is one stream of bytes: however long each text takes, none overtakes another, nor the opening.
+#[test]
+fn texts_of_a_socket_arrive_in_their_order_whatever_the_jitter() {
+    let mut setup = still();
+    setup.setup.latency_jitter_us = 50_000;
+    let mut stand = Stand::new(setup);
+    for _ in 0..20 {
+        let socket = stand.socket("/v5/public/linear");
+        for number in 0..5 {
+            stand.say(socket, json!({ "op": "ping", "req_id": number.to_string() }));
+        }
+        stand.run_ms(200);
+        let answered: Vec<Value> = stand.texts(socket).iter().map(|text| text["req_id"].clone()).collect();
+        assert_eq!(answered, ["0", "1", "2", "3", "4"]);
+        stand.gateway.socket_closed(stand.now, socket);
+    }
+    stand.run_ms(200);
+    assert!(stand.gateway.landings.is_empty(), "{:?}", stand.gateway.landings);
 }

@@ -59,16 +59,25 @@ fn one_connection_that_lives_is_enough_and_a_lost_one_counts_from_its_last_ping(
 }
 
 #[test]
-fn without_a_subscription_or_a_window_nothing_ever_fires() {
+fn without_a_subscription_nothing_ever_fires() {
     let (mut stand, _) = armed(&["order"]);
     stand.run_ms(500_000);
     assert_eq!(open(&stand).len(), 3);
+}
+
+#[test]
+fn an_account_that_may_use_it_has_the_usual_windows_before_anyone_sets_them() {
     let mut stand = Stand::new(still());
+    let infos = stand.get("ann", "/v5/account/query-dcp-info", "");
+    let window = |product: &str| json!({ "product": product, "dcpStatus": "ON", "timeWindow": "10" });
+    assert_eq!(infos["result"]["dcpInfos"], json!([window("SPOT"), window("DERIVATIVES")]));
     let socket = stand.private("ann", &["dcp.future"]);
     stand.create("linear", "linear", "Buy", "60000");
     stand.gateway.socket_closed(stand.now, socket);
-    stand.run_ms(500_000);
+    stand.run_ms(9_900);
     assert_eq!(open(&stand), ["linear"]);
+    stand.run_ms(200);
+    assert!(open(&stand).is_empty());
 }
 
 #[test]
