@@ -329,9 +329,11 @@ pub fn judge_cancel(answered: &Answered, key: &OrderKey, said: &Said) {
     match answered {
         Answered::Done(Facts::CancelTaken { filled: None }) => {
             let (id, link) = (named(&said.value["result"], "orderId"), named(&said.value["result"], "orderLinkId"));
-            let ours = link == Some(key.client_id.as_str())
-                || id.is_some() && id == key.venue_order_id.as_ref().map(|id| id.as_str());
-            assert!(ours || (id.is_none() && link.is_none()), "another order's cancel was taken: {id:?} {link:?}");
+            match (id, key.venue_order_id.as_ref()) {
+                (Some(id), Some(known)) => assert_eq!(id, known.as_str(), "another order's cancel was taken"),
+                (_, _) if link.is_some() => assert_eq!(link, Some(key.client_id.as_str()), "another order's cancel"),
+                (id, _) => assert_eq!(id, None, "somebody's cancel was taken"),
+            }
         }
         Answered::Done(facts) => panic!("no answer to a cancel: {facts:?}"),
         _ => {}
