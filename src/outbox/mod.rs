@@ -12,7 +12,8 @@
 //! Always holds:
 //! - Every request that is pushed comes out exactly once: to be sent, unsent with a reason, or by `shut_gate`. Nothing
 //!   is merged or dropped, because each request's answer is awaited.
-//! - More urgent first (`Call::urgency`), first in first out within a class. One exception: after `OVERTAKEN_MAX`
+//! - More urgent first (`Call::urgency`), first in first out within a class, lists before questions about single orders.
+//!   One exception: after `OVERTAKEN_MAX`
 //!   requests have passed a waiting read, the oldest read goes next, out of the reserve if need be. So a stream of
 //!   cancels cannot starve the reads that tell whether they worked; reads cost cancels at most one in nine.
 //! - After the gate is shut no create goes out, whatever is pushed.
@@ -31,12 +32,12 @@ mod queue;
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use bucket::{Bucket, Share};
 use queue::Queue;
-pub use window::Window;
+pub use window::{Taking, Window};
 
 use crate::domain::event::LimitNews;
 use crate::domain::ids::VenueId;
@@ -53,6 +54,9 @@ pub const READS_MAX: usize = 16_384;
 pub const OVERTAKEN_MAX: u32 = 8;
 /// A `Later` of at least this long is meant for all traffic: rate windows are seconds, bans and maintenance minutes.
 pub const BAN_WAIT_MIN: Duration = Duration::from_secs(30);
+
+/// Of so many answers the fastest tells how fast a request can be.
+const ROUND_TRIPS_KEPT: usize = 32;
 
 /// The classes, most urgent first.
 const CLASSES: [Urgency; 4] = [Urgency::Cancel, Urgency::Resolve, Urgency::Books, Urgency::Create];
@@ -116,12 +120,22 @@ pub enum Next {
     Empty,
 }
 
+/// A request that a worker holds.
+#[derive(Debug)]
+struct HandedOut {
+    /// To know what a `Later` is about.
+    class: Urgency,
+    at: Boot,
+    /// What it took, by bucket.
+    takings: Vec<(usize, Taking)>,
+}
+
 /// Requests waiting, venue by venue.
 #[derive(Debug)]
 pub struct Outbox {
     venues: Vec<Waiting>,
-    /// Classes of the requests that workers hold, to know what a `Later` is about.
-    handed_out: BTreeMap<RequestId, Urgency>,
+    /// The requests that workers hold.
+    handed_out: BTreeMap<RequestId, HandedOut>,
     gate: Gate,
     arrivals: u64,
     last_at: Boot,
@@ -200,9 +214,9 @@ impl Outbox {
                 continue;
             };
             if ready <= at
-                && let Some(request) = waiting.take(at, class, share)
+                && let Some((request, takings)) = waiting.take(at, class, share)
             {
-                self.handed_out.insert(request.id, class);
+                self.handed_out.insert(request.id, HandedOut { class, at, takings });
                 return Next::Go(request);
             }
             until = Some(until.map_or(ready, |until| until.min(ready)));
@@ -212,7 +226,12 @@ impl Outbox {
 
     /// Learns from an answer. To be called with every answer a worker brings.
     pub fn answered(&mut self, at: Boot, answer: &Answer) {
-        let class = self.handed_out.remove(&answer.id);
+        let handed_out = self.handed_out.remove(&answer.id);
+        let class = handed_out.as_ref().map(|handed_out| handed_out.class);
+        if let Some(handed_out) = handed_out {
+            let has_left = !matches!(answer.answered, Answered::NotSent(_));
+            self.waiting(answer.venue).came_back(at, &handed_out, has_left);
+        }
         let Some(wait) = longest_wait(&answer.answered) else {
             return;
         };
@@ -270,6 +289,8 @@ struct Waiting {
     billing: Billing,
     /// One for each of the billing's buckets.
     windows: Vec<Window>,
+    /// How long the latest answers took.
+    round_trips: VecDeque<Duration>,
     /// The queues of cancels and the two kinds of reads.
     queues: [Queue; 3],
     /// Creates by arrival, so that one can expire out of the middle.
@@ -298,6 +319,7 @@ impl Waiting {
             requests: Bucket::new(0, 0),
             billing: Billing::default(),
             windows: Vec::new(),
+            round_trips: VecDeque::new(),
             queues: Default::default(),
             creates: BTreeMap::new(),
             create_deadlines: BTreeSet::new(),
@@ -376,9 +398,10 @@ impl Waiting {
     /// The request of a class that may go first, by its line in the queue, and when.
     fn first_ready(&self, at: Boot, class: Urgency, share: Share) -> Option<(u64, Boot)> {
         let heads = self.queues[place_of(class)].heads();
-        let ready = heads.map(|(arrival, draws, request)| (self.has_room_at(at, draws, &request.call, share), arrival));
-        // The earliest moment, and of two at one moment the one that has waited longer.
-        ready.min().map(|(ready, arrival)| (arrival, ready))
+        let ready =
+            heads.map(|head| (self.has_room_at(at, head.draws, &head.request.call, share), head.rank, head.arrival));
+        // The earliest moment; of two at one moment a list, then the one that has waited longer.
+        ready.min().map(|(ready, _, arrival)| (arrival, ready))
     }
 
     fn has_room_at(&self, at: Boot, draws: &[(usize, u32)], call: &Call, share: Share) -> Boot {
@@ -390,7 +413,24 @@ impl Waiting {
         by_windows.fold(by_cancels.max(by_requests), Boot::max)
     }
 
-    fn take(&mut self, at: Boot, class: Urgency, share: Share) -> Option<Box<Request>> {
+    /// An answer came: what its request took counts as long as it may have been on its way.
+    fn came_back(&mut self, at: Boot, handed_out: &HandedOut, has_left: bool) {
+        let took = at.since(handed_out.at);
+        if has_left {
+            if self.round_trips.len() >= ROUND_TRIPS_KEPT {
+                self.round_trips.pop_front();
+            }
+            self.round_trips.push_back(took);
+        }
+        let fastest = self.round_trips.iter().min().copied().unwrap_or(took);
+        for (bucket, taking) in &handed_out.takings {
+            if let Some(window) = self.windows.get_mut(*bucket) {
+                window.answered(*taking, took.saturating_sub(fastest));
+            }
+        }
+    }
+
+    fn take(&mut self, at: Boot, class: Urgency, share: Share) -> Option<(Box<Request>, Vec<(usize, Taking)>)> {
         let (draws, request) = match class {
             Urgency::Create => {
                 let (arrival, request) = self.creates.pop_first()?;
@@ -404,18 +444,15 @@ impl Waiting {
         };
         self.cancels.take(at, n_cancels(&request.call));
         self.requests.take(at, 1);
-        for (bucket, amount) in draws {
-            if let Some(window) = self.windows.get_mut(bucket) {
-                window.take(at, amount);
-            }
-        }
+        let taking = |(bucket, amount): (usize, u32)| Some((bucket, self.windows.get_mut(bucket)?.take(at, amount)?));
+        let takings = draws.into_iter().filter_map(taking).collect();
         for other in CLASSES {
             let passed = other > class && self.n_waiting(other) > 0;
             let count = &mut self.overtaken[place_of(other)];
             *count = if passed { count.saturating_add(1) } else { *count };
         }
         self.overtaken[place_of(class)] = 0;
-        Some(request)
+        Some((request, takings))
     }
 }
 

@@ -23,7 +23,7 @@ const READS_MAX: usize = 50;
 const RATE_LIMITED: i64 = 10_006;
 
 /// The daemon keeps the two sides of a trade apart by the order: `EXEC:ORDER`.
-fn trade_of(name: &str) -> Option<String> {
+pub(super) fn trade_of(name: &str) -> Option<String> {
     ledger::trade_of(name.rsplit_once(':').map_or(name, |(exec_id, _)| exec_id))
 }
 

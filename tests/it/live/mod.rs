@@ -21,6 +21,9 @@
 
 mod faults;
 mod judge;
+#[cfg(test)]
+mod planted;
+mod restarts;
 mod stops;
 mod table;
 mod trader;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::files::{Journal, check_state, sha256, states_recorded};
-use super::ledger::{Ledger, crc32};
-use super::verdict::{Run, Verdict, judge, judge_unborn};
+use super::ledger::{Ledger, crc32, sealed};
+use super::verdict::{Books, Run, Verdict, judge, judge_by, judge_residue, judge_unborn};
 
 const FILLED: &str = "loa1b200001a000001";
 const CANCELED: &str = "loa1b200001a000002";
@@ -123,7 +123,7 @@ impl World {
     }
 
     fn write(&self) {
-        self.put("paper/main.jsonl", &ledger_text(&self.ledger));
+        self.put("paper/main.jsonl", &sealed(&self.ledger));
         self.put("state.json", &state_text(&self.state));
         self.put("journal/00000000000000000001.jsonl", &journal_text(&self.records));
         self.put("last_shutdown.json", &self.report.to_string());
@@ -134,17 +134,6 @@ impl World {
         let exit_code = self.exit_code;
         judge(Run { folder: self.folder.path(), venues: &["main"], exit_code, was_killed: false })
     }
-}
-
-fn ledger_text(lines: &[Value]) -> String {
-    let numbered = lines.iter().enumerate().map(|(seq, line)| {
-        let mut line = line.clone();
-        line["seq"] = json!(seq + 1);
-        let mut body = line.to_string();
-        body.pop();
-        format!("{body},\"sum\":\"{:08x}\"}}\n", crc32(body.as_bytes()))
-    });
-    numbered.collect()
 }
 
 fn state_text(state: &Value) -> String {
@@ -376,6 +365,67 @@ fn honest_residue_passes() {
     assert_eq!(findings, ["main: loa1b200001a000002 rests on the book, 0.005 of 0.01 filled"]);
 }
 
+/// A run that could not clean up, judged as one: `plant` spoils it.
+fn judge_left(plant: fn(&mut World)) -> Vec<String> {
+    let mut world = World::clean();
+    world.ledger.pop();
+    world.exit_code = 3;
+    world.report["exit_code"] = json!(3);
+    world.report["proof"]["proved"] = json!(false);
+    world.report["orders"]["remaining"] = json!([{"client_order_id": CANCELED, "state": "UNKNOWN"}]);
+    // It did not hear of the last fill any more, and its state still has the order.
+    world.state["orders"]["open"] = json!({CANCELED: {"state": "PENDING_CANCEL"}});
+    world.state["venues"]["main"]["recent_trades"] = json!({"T1": "x", "T2": "x"});
+    world.records.pop();
+    plant(&mut world);
+    world.write();
+    let ledger = Ledger::read(&world.path("paper/main.jsonl"), "loa1b2");
+    let books = [Books { venue: "main", ledger: &ledger, trade_of: |name| Some(name.to_owned()) }];
+    let (folder, exit_code) = (world.folder.path(), world.exit_code);
+    judge_residue(Run { folder, venues: &["main"], exit_code, was_killed: false }, &books).findings
+}
+
+#[test]
+fn what_is_left_must_be_named_and_nothing_be_invented() {
+    assert_eq!(judge_left(|_| {}), Vec::<String>::new());
+    type Plant = fn(&mut World);
+    let planted: [(&str, Plant); 5] = [
+        ("does not name loa1b200001a000002", |world| world.report["orders"]["remaining"] = json!([])),
+        ("exit code 0 with", |world| {
+            world.exit_code = 0;
+            world.report["exit_code"] = json!(0);
+        }),
+        ("trade T9 is booked and never happened", |world| {
+            world.state["venues"]["main"]["recent_trades"]["T9"] = json!("x");
+        }),
+        ("books trade T1 a second time", |world| world.records.push(world.records[3].clone())),
+        ("is accepted a second time", |world| world.ledger.push(accepted(FILLED, "BUY"))),
+    ];
+    for (words, plant) in planted {
+        let findings = judge_left(plant);
+        assert!(says(&findings, words), "nobody said \"{words}\" but {findings:#?}");
+    }
+}
+
+#[test]
+fn a_trade_under_two_names_is_booked_twice() {
+    let mut world = World::clean();
+    world.state["venues"]["main"]["recent_trades"] = json!({"T1:a": "x", "T1:b": "x", "T2:a": "x", "T3:a": "x"});
+    for record in &mut world.records[3..] {
+        let name = format!("{}:a", record["fill"]["trade_id"].as_str().unwrap());
+        record["fill"]["trade_id"] = json!(name);
+    }
+    world.write();
+    let ledger = Ledger::read(&world.path("paper/main.jsonl"), "loa1b2");
+    let books = [Books {
+        venue: "main",
+        ledger: &ledger,
+        trade_of: |name| name.split_once(':').map(|(trade, _)| trade.to_owned()),
+    }];
+    let run = Run { folder: world.folder.path(), venues: &["main"], exit_code: 0, was_killed: false };
+    assert_eq!(judge_by(run, &books).findings, ["main: trade T1:b is booked by two names"]);
+}
+
 #[test]
 fn a_torn_end_is_what_a_kill_leaves() {
     let world = World::clean();
@@ -397,7 +447,7 @@ fn a_run_that_never_began_has_sent_nothing() {
 
 #[test]
 fn the_ledger_tells_what_a_moment_saw() {
-    let ledger = Ledger::parse(&ledger_text(&World::clean().ledger), "loa1b2");
+    let ledger = Ledger::parse(&sealed(&World::clean().ledger), "loa1b2");
     assert_eq!(ledger.open_at(999), (0, 0));
     assert_eq!(ledger.open_at(1_650), (2, 0));
     assert_eq!(ledger.open_at(1_800), (2, 1));

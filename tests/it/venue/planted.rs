@@ -4,23 +4,10 @@
 use serde_json::{Value, json};
 
 use super::ledger::{VenueLedger, most_in_a_second};
-use crate::oracle::ledger::crc32;
+use crate::oracle::ledger::sealed;
 
 const ONE: &str = "loa1b200001a000001";
 const TWO: &str = "loa1b200001a000002";
-
-/// Lines with numbers and checksums, as the exchange writes them.
-fn text(lines: &[Value]) -> String {
-    let mut text = String::new();
-    for (number, line) in lines.iter().enumerate() {
-        let mut line = line.clone();
-        line["seq"] = json!(number + 1);
-        let mut body = line.to_string();
-        body.pop();
-        text.push_str(&format!("{body},\"sum\":\"{:08x}\"}}\n", crc32(body.as_bytes())));
-    }
-    text
-}
 
 fn http(ticket: u64, t_ms: i64, call: &str, client_ids: &[&str]) -> Value {
     json!({"t_ms": t_ms, "kind": "http", "ticket": ticket, "method": "POST", "path": format!("/v5/order/{call}"),
@@ -60,7 +47,7 @@ fn clean() -> Vec<Value> {
 }
 
 fn judged(lines: &[Value]) -> VenueLedger {
-    VenueLedger::parse(&text(lines))
+    VenueLedger::parse(&sealed(lines))
 }
 
 #[test]
@@ -113,7 +100,7 @@ fn a_create_that_arrives_twice_is_named() {
 
 #[test]
 fn a_missing_line_and_a_changed_one_are_named() {
-    let whole = text(&clean());
+    let whole = sealed(&clean());
     let lines: Vec<&str> = whole.lines().collect();
     let without: String =
         lines.iter().enumerate().filter(|(at, _)| *at != 5).map(|(_, line)| format!("{line}\n")).collect();
