@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use lastorders::domain::instrument::VenueTraits;
 use lastorders::domain::order::OrderKey;
@@ -24,6 +25,8 @@ use crate::script::number_or;
 
 /// Longer than any text of a codec: 200 characters of the venue's and a sentence of ours.
 const TEXT_BYTES_MAX: usize = 4_000;
+/// No answer silences us for longer, cancels included, before the venue is asked again.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// Answers of one conversation that are looked at.
 const PARTS_MAX: usize = 4;
 
@@ -61,10 +64,12 @@ fn desk(shape: Shape) -> Desk {
         Call::Instruments,
         Call::Time,
         Call::Access,
-        Call::SetSwitch(Some(std::time::Duration::from_secs(40))),
+        Call::SetSwitch(Some(Duration::from_secs(40))),
         Call::ReadSwitch,
     ];
     calls.extend(account.traits.cancel_all_scopes.iter().cloned().map(Call::CancelAll));
+    // Some are answered without a request: an account without contracts has no positions.
+    calls.retain(|call| account.codec.request(call, &Part::default(), &accounts::signing()).is_ok());
     Desk { codec: account.codec, traits: account.traits, shape, calls }
 }
 
@@ -142,7 +147,7 @@ fn converse(desk: &Desk, call: &Call, part: &Part, outcome: &HttpOutcome, said: 
             }
         }
         let read = desk.codec.read(call, &part, outcome);
-        judge(desk, call, &read, said);
+        judge(desk, (call, &part), &read, said);
         let Reading::More(next) = read.reading else { return };
         assert_eq!(Some(next.number), part.number.checked_add(1), "parts are counted");
         part = next;
@@ -184,7 +189,9 @@ impl Said {
         let by_status = of_status(self.status, &self.text).0;
         let is_finer = matches!(by_code, Verdict::Refused(_) | Verdict::Later(_) | Verdict::ClockWrong);
         match by_status {
+            // Of a shut door a code may say more; of 403, which has its own words, only that it is a ban or a limit.
             Verdict::Refused(_) if self.status != 403 && is_finer => by_code,
+            Verdict::Refused(_) if matches!(by_code, Verdict::Later(_)) => by_code,
             by_status => by_status,
         }
     }
@@ -212,15 +219,15 @@ fn named<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-fn judge(desk: &Desk, call: &Call, read: &Read, said: &Said) {
+fn judge(desk: &Desk, (call, part): (&Call, &Part), read: &Read, said: &Said) {
     let n_buckets = desk.traits.billing.buckets.len();
     assert!(read.limits.len() <= 1 && read.limits.iter().all(|news| news.limit > 0 && news.bucket < n_buckets));
     assert!(read.server_time.is_none_or(|time| time.millis() > 0));
     let answered = match &read.reading {
         Reading::Answered(answered) => answered,
-        Reading::More(_) => {
+        Reading::More(next) => {
             assert!(said.is_answer && !is_single(call), "{} goes on", call.word());
-            return;
+            return next.gathered.iter().for_each(|facts| judge_rights(part, facts, said));
         }
         Reading::ClockWrong { server } => {
             assert!(server.millis() > 0, "a clock that shows nothing");
@@ -230,6 +237,9 @@ fn judge(desk: &Desk, call: &Call, read: &Read, said: &Said) {
         }
     };
     assert_texts(answered);
+    if let Answered::Done(facts) = answered {
+        judge_rights(part, facts, said);
+    }
     if !said.is_answer {
         assert!(matches!(answered, Answered::NotSent(_) | Answered::Unknown(_)), "{answered:?} of no answer");
         return;
@@ -250,6 +260,18 @@ fn judge(desk: &Desk, call: &Call, read: &Read, said: &Said) {
     }
 }
 
+/// What the first answer about a key tells of its rights.
+fn judge_rights(part: &Part, facts: &Facts, said: &Said) {
+    if let Facts::Access(access) = facts
+        && *part == Part::default()
+    {
+        let rights = said.result("permissions")["Wallet"].as_array().into_iter().flatten();
+        let mut words = rights.filter_map(Value::as_str);
+        let may = words.any(|word| word.eq_ignore_ascii_case("Withdraw"));
+        assert_eq!(access.may_withdraw, Some(may), "money may leave, or may not");
+    }
+}
+
 /// Calls that take one request.
 fn is_single(call: &Call) -> bool {
     !matches!(call, Call::ListFills(..) | Call::Positions | Call::Instruments | Call::Access | Call::SetSwitch(_))
@@ -258,7 +280,10 @@ fn is_single(call: &Call) -> bool {
 fn assert_texts(answered: &Answered) {
     let text = match answered {
         Answered::Refused(Refusal { text, .. }) => text,
-        Answered::Later { why, .. } => why,
+        Answered::Later { why, wait } => {
+            assert!(!wait.is_zero() && *wait <= WAIT_MAX, "again after {wait:?}");
+            why
+        }
         Answered::NotSent(text) | Answered::Unknown(text) => text,
         Answered::Done(Facts::Batch(items)) => return items.values().for_each(assert_texts),
         Answered::Done(_) => return,
@@ -275,9 +300,8 @@ fn judge_by_table(answered: &Answered, about: About, said: &Said) {
             assert_eq!((said.status, proved), (200, Verdict::Done), "done without proof: {facts:?}");
         }
         Answered::Refused(refusal) => assert_eq!(Verdict::Refused(refusal.kind), proved, "{refusal:?}"),
-        Answered::Later { wait, why } => {
+        Answered::Later { why, .. } => {
             assert!(matches!(proved, Verdict::Later(_) | Verdict::ClockWrong), "later by {proved:?}: {why}");
-            assert!(!wait.is_zero());
         }
         Answered::Unknown(_) | Answered::NotSent(_) => {}
     }
@@ -305,9 +329,11 @@ pub fn judge_cancel(answered: &Answered, key: &OrderKey, said: &Said) {
     match answered {
         Answered::Done(Facts::CancelTaken { filled: None }) => {
             let (id, link) = (named(&said.value["result"], "orderId"), named(&said.value["result"], "orderLinkId"));
-            let ours = link == Some(key.client_id.as_str())
-                || id.is_some() && id == key.venue_order_id.as_ref().map(|id| id.as_str());
-            assert!(ours || (id.is_none() && link.is_none()), "another order's cancel was taken: {id:?} {link:?}");
+            match (id, key.venue_order_id.as_ref()) {
+                (Some(id), Some(known)) => assert_eq!(id, known.as_str(), "another order's cancel was taken"),
+                (_, _) if link.is_some() => assert_eq!(link, Some(key.client_id.as_str()), "another order's cancel"),
+                (id, _) => assert_eq!(id, None, "somebody's cancel was taken"),
+            }
         }
         Answered::Done(facts) => panic!("no answer to a cancel: {facts:?}"),
         _ => {}
@@ -393,7 +419,8 @@ fn judge_list(desk: &Desk, call: &Call, answered: &Answered, said: &Said) {
     }
     let next = match answered {
         Answered::Done(Facts::OpenOrders { rows, next }) => {
-            assert!(rows.len() <= said.list("result").len(), "orders nobody listed");
+            let n_listed = if said.proved(About::Ask) == Verdict::Done { said.list("result").len() } else { 0 };
+            assert_eq!(rows.len(), n_listed, "a listing that is not what was listed");
             assert!(rows.iter().all(|row| !row.qty.is_negative() && !row.filled.is_negative()));
             next.clone().map(|next| Call::ListOpen(Some(next)))
         }
@@ -406,6 +433,9 @@ fn judge_list(desk: &Desk, call: &Call, answered: &Answered, said: &Said) {
         Answered::Done(facts) => panic!("no answer to {}: {facts:?}", call.word()),
         _ => None,
     };
+    // Spot is only the beginning.
+    let is_first = matches!(call, Call::ListOpen(None) | Call::ListFills(_, None));
+    assert!(next.is_some() || !is_first || !matches!(answered, Answered::Done(_)), "contracts are left out");
     if let Some(next) = next {
         let request = desk.codec.request(&next, &Part::default(), &accounts::signing());
         let request = request.unwrap_or_else(|answered| panic!("{next:?} cannot be asked: {answered:?}"));

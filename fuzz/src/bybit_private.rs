@@ -1,7 +1,8 @@
 //! Sequences of frames, ticks and pings through the private stream, read as `talk` says.
 //!
 //! Must hold: sizes are not negative and ids are not empty; it is `Up` only after a login and both subscriptions were
-//! sent on this connection; an order's older row never comes out after its newer one (while it is remembered).
+//! sent on this connection; an order's older row never comes out after its newer one (while it is remembered); every row
+//! of a frame is told of, or the connection ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use lastorders::venues::StreamOut;
 use serde_json::Value;
 
 use crate::accounts::{self, Shape};
-use crate::talk::{Talk, Watch};
+use crate::talk::{Cause, Talk, Watch};
 
 /// An order that has ended is forgotten after this.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -81,9 +82,24 @@ impl Watch for Eyes {
         }
     }
 
-    fn stepped(&mut self, at: Boot) {
+    fn stepped(&mut self, at: Boot, cause: Cause<'_>, out: &[StreamOut]) {
         self.newest.retain(|_, (_, seen)| at.since(*seen) <= MEMORY);
+        let is_over = out.iter().any(|out| matches!(out, StreamOut::Broken(_)));
+        if let Cause::Frame(text) = cause
+            && !is_over
+        {
+            assert_eq!(out.len(), n_expected(text).unwrap_or(out.len()), "news that nobody tells of: {out:?}");
+        }
     }
+}
+
+/// How much a frame of orders or executions has to tell.
+fn n_expected(text: &str) -> Option<usize> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let (topic, category) = value["topic"].as_str()?.split_once('.').unwrap_or((value["topic"].as_str()?, "spot"));
+    let is_ours =
+        ["order", "execution"].contains(&topic) && ["spot", "linear", "inverse", "option"].contains(&category);
+    is_ours.then(|| value["data"].as_array().map(Vec::len))?
 }
 
 impl Eyes {

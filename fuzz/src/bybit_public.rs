@@ -12,7 +12,7 @@ use lastorders::venues::StreamOut;
 
 use crate::accounts::{self, Shape};
 use crate::book::depth_is_sound;
-use crate::talk::{Talk, Watch};
+use crate::talk::{Cause, Talk, Watch};
 
 /// Levels of a side that go out.
 const DEPTH_SHOWN: usize = 10;
@@ -80,5 +80,5 @@ impl Watch for Eyes {
         }
     }
 
-    fn stepped(&mut self, _: Boot) {}
+    fn stepped(&mut self, _: Boot, _: Cause<'_>, _: &[StreamOut]) {}
 }

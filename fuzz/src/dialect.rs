@@ -27,9 +27,12 @@ use crate::script::{command, lines, number_or, word};
 const START_MS: i64 = 1_795_169_472_000;
 const ANN: AccountId = AccountId(0);
 const BOB: AccountId = AccountId(1);
-/// Longest step of time, and all of it together.
-const STEP_MS_MAX: u64 = 70_000;
-const RUN_MS_MAX: u64 = 300_000;
+/// All steps of time together: longer than sockets may be idle, and than a window of the switch.
+const RUN_MS_MAX: u64 = 100_000;
+/// The same with a crowd, which is busy all the time.
+const LIVELY_MS_MAX: u64 = 4_000;
+/// What is on its way at the end has arrived after this.
+const END_MS: u64 = 1_000;
 const SOCKETS_MAX: usize = 8;
 
 /// Runs one input.
@@ -43,7 +46,8 @@ pub fn check(input: &[u8]) {
         stand.take(&line);
         stand.step_ms(0);
     }
-    stand.step_ms(5_000);
+    stand.left_ms = END_MS;
+    stand.step_ms(END_MS);
     assert_eq!(stand.totals(), totals, "money came or went");
     stand.every_request_has_its_answer();
     stand.comes_back(setup);
@@ -74,7 +78,7 @@ fn signature(key: &str, text: &[u8]) -> String {
 struct Stand {
     gateway: Gateway,
     now: Micros,
-    spent_ms: u64,
+    left_ms: u64,
     sockets: Vec<SocketId>,
     judge: Judge,
     is_left_alone: bool,
@@ -82,10 +86,11 @@ struct Stand {
 
 impl Stand {
     fn new(setup: GatewaySetup) -> Stand {
+        let left_ms = if setup.setup.activity > 0 { LIVELY_MS_MAX } else { RUN_MS_MAX };
         Stand {
             gateway: Gateway::new(setup),
             now: Micros::from_millis(START_MS),
-            spent_ms: 0,
+            left_ms,
             sockets: Vec::new(),
             judge: Judge::default(),
             is_left_alone: true,
@@ -110,8 +115,8 @@ impl Stand {
     }
 
     fn step_ms(&mut self, ms: u64) {
-        let ms = ms.min(STEP_MS_MAX).min(RUN_MS_MAX.saturating_sub(self.spent_ms));
-        self.spent_ms += ms;
+        let ms = ms.min(self.left_ms);
+        self.left_ms -= ms;
         self.now = self.now.plus_millis(i64::try_from(ms).unwrap_or(0));
         let mut out = Vec::new();
         self.gateway.advance(self.now, &mut out);

@@ -200,13 +200,13 @@ fn streams_that_break_their_word_are_noticed() {
         ("a quote of nothing", vec![quote(0, 2)]),
         ("news after the end", vec![broken(), quote(1, 2)]),
         ("up without a market", vec![quote(1, 2), StreamOut::Up]),
-        ("a text with the key", vec![StreamOut::Remark(format!("key {KEY}"))]),
         ("what nobody can read", vec![StreamOut::Send("ping".into())]),
     ] {
         assert!(hear(Stream::Public, &outs), "{why}");
     }
     assert!(!hear(Stream::Private, &[broken()]));
     assert!(hear(Stream::Private, &[StreamOut::Up]), "up after a login alone");
+    assert!(hear(Stream::Private, &[StreamOut::Remark(format!("key {KEY}"))]), "a text with the key");
     assert!(hear(Stream::Private, &[quote(1, 2)]), "prices on a private stream");
 }
 

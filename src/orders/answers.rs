@@ -197,7 +197,9 @@ impl Desk {
             Answered::Later { wait, .. } => self.cancels.again_after(id, at.boot, wait),
             other => {
                 // One order may spoil its whole batch: every third time each of them is asked for by itself.
-                let alone = in_batch && (matches!(other, Answered::Refused(_)) || self.cancels.is_third_try_next(id));
+                // What never left says nothing about the batch.
+                let spoils = !matches!(other, Answered::NotSent(_)) && self.cancels.is_third_try_next(id);
+                let alone = in_batch && (matches!(other, Answered::Refused(_)) || spoils);
                 self.cancels.failed(id, at.boot, alone);
                 self.notes.push(Note::CancelFailed(id, word_of(&other)));
             }

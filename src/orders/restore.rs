@@ -89,7 +89,8 @@ impl Desk {
             filled,
             venue_filled: filled,
             checked: None,
-            handed_over_at: if is_unsettled { at.boot } else { Boot::ZERO },
+            // Also for one that rests: what was placed just before a crash may not show in the venue's lists yet.
+            handed_over_at: at.boot,
             // Last heard of before this run: a listing that lacks it says something.
             changed_at: Boot::ZERO,
             reason: saved.reason.clone(),

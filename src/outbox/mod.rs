@@ -12,7 +12,8 @@
 //! Always holds:
 //! - Every request that is pushed comes out exactly once: to be sent, unsent with a reason, or by `shut_gate`. Nothing
 //!   is merged or dropped, because each request's answer is awaited.
-//! - More urgent first (`Call::urgency`), first in first out within a class. One exception: after `OVERTAKEN_MAX`
+//! - More urgent first (`Call::urgency`), first in first out within a class, lists before questions about single orders.
+//!   One exception: after `OVERTAKEN_MAX`
 //!   requests have passed a waiting read, the oldest read goes next, out of the reserve if need be. So a stream of
 //!   cancels cannot starve the reads that tell whether they worked; reads cost cancels at most one in nine.
 //! - After the gate is shut no create goes out, whatever is pushed.
@@ -399,9 +400,10 @@ impl Waiting {
     /// The request of a class that may go first, by its line in the queue, and when.
     fn first_ready(&self, at: Boot, class: Urgency, share: Share) -> Option<(u64, Boot)> {
         let heads = self.queues[place_of(class)].heads();
-        let ready = heads.map(|(arrival, draws, request)| (self.has_room_at(at, draws, &request.call, share), arrival));
-        // The earliest moment, and of two at one moment the one that has waited longer.
-        ready.min().map(|(ready, arrival)| (arrival, ready))
+        let ready =
+            heads.map(|head| (self.has_room_at(at, head.draws, &head.request.call, share), head.rank, head.arrival));
+        // The earliest moment; of two at one moment a list, then the one that has waited longer.
+        ready.min().map(|(ready, _, arrival)| (arrival, ready))
     }
 
     fn has_room_at(&self, at: Boot, draws: &[(usize, u32)], call: &Call, share: Share) -> Boot {

@@ -130,7 +130,7 @@ fn later(id: u64, wait_ms: u64) -> Answer {
 #[test]
 fn the_more_urgent_goes_first_and_within_a_class_the_older() {
     check("nbrc", Lane::Any, Gate::Open, "4 3 2 1 .");
-    check("ncncrlr", Lane::Any, Gate::Open, "2 4 5 6 7 1 3 .");
+    check("ncncrlr", Lane::Any, Gate::Open, "2 4 6 5 7 1 3 .");
 }
 
 #[test]
@@ -537,6 +537,12 @@ fn what_waits_for_its_bucket_lets_others_pass_that_draw_from_another() {
     outbox.answered(ms(5), &unknown(1));
     assert_eq!(drained(&mut outbox, ms(1_049), Lane::Any, Gate::Open), "~");
     assert_eq!(drained(&mut outbox, ms(1_050), Lane::Any, Gate::Open), "3 .");
+}
+
+#[test]
+fn a_list_goes_before_questions_about_single_orders() {
+    let mut outbox = filled(outbox(0, 0), "rrlr");
+    assert_eq!(drained(&mut outbox, ms(0), Lane::Any, Gate::Open), "3 1 2 4 .");
 }
 
 /// It may have come to the venue just before its answer left: were the next one faster, both would be in one second.

@@ -222,7 +222,7 @@ impl Stop {
             .orders
             .open()
             .filter(|order| !keeps || unsettled(order))
-            .map(|order| self.line(order, "no end of it was shown"))
+            .map(|order| self.line(order, &self.unended(order.key.venue)))
             .collect();
         for sweep in &self.sweeps {
             let ghosts = sweep.listed_still().iter().filter(|id| !self.is_remaining(**id));
@@ -234,6 +234,11 @@ impl Stop {
         }
         lines.extend(self.unwatched.iter().map(unwatched_line));
         lines
+    }
+
+    fn unended(&self, venue: VenueId) -> String {
+        let why = self.troubles.last(venue).map(|why| format!(" ({why})"));
+        format!("no end of it was shown{}", why.unwrap_or_default())
     }
 
     fn line(&self, order: &Order, why: &str) -> OrderLine {

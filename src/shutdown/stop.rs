@@ -13,7 +13,7 @@ use super::steps::{Step, whole_budget};
 use crate::domain::action::{Action, Level, Verdict};
 use crate::domain::command::{Command, CommandAnswer, CommandId};
 use crate::domain::event::{Closing, Event, Part, Saved, SignalName};
-use crate::domain::ids::ClientOrderId;
+use crate::domain::ids::{ClientOrderId, VenueId};
 use crate::domain::order::OrderState;
 use crate::domain::report::StepLine;
 use crate::domain::settings::{Mode, OnExit, ShutdownSettings};
@@ -23,6 +23,7 @@ use crate::domain::time::{Boot, Stamp};
 use crate::orders::desk::{Desk, Note};
 use crate::orders::status;
 use crate::orders::sweep::{Before, Progress, Sweep};
+use crate::orders::troubles::Troubles;
 
 /// Creates that got no answer this long after the gate shut have their sockets cut.
 const CREATE_PATIENCE: Duration = Duration::from_secs(2);
@@ -62,6 +63,7 @@ pub struct Stop {
     pub(super) steps: Vec<StepLine>,
     pub(super) sweeps: Vec<Sweep>,
     pub(super) findings: Findings,
+    pub(super) troubles: Troubles,
     pub(super) unwatched: Vec<SavedOrder>,
     pub(super) n_signals: u32,
     pub(super) state_flushed: Option<Result<(), String>>,
@@ -102,6 +104,7 @@ impl Stop {
             steps: Vec::new(),
             sweeps: Vec::new(),
             findings,
+            troubles: Troubles::default(),
             n_signals: 0,
             state_flushed: None,
             tasks: Closing::default(),
@@ -138,7 +141,7 @@ impl Stop {
         }
         self.desk.work(at, out);
         for note in self.desk.take_notes() {
-            self.note(&note);
+            self.note(&note, out);
         }
         // Several steps may be over in one cycle; each gets its line.
         while !self.finished {
@@ -149,7 +152,7 @@ impl Stop {
             self.leave(at, ok, note, out);
         }
         for note in self.desk.take_notes() {
-            self.note(&note);
+            self.note(&note, out);
         }
     }
 
@@ -174,7 +177,7 @@ impl Stop {
         }
     }
 
-    fn note(&mut self, note: &Note) {
+    fn note(&mut self, note: &Note, out: &mut Vec<Action>) {
         match note {
             Note::Moved { id, before, after } if after.is_terminal() => {
                 self.findings.ended(*id, *before, *after, &self.desk);
@@ -184,8 +187,24 @@ impl Stop {
                     self.findings.found.insert(*id, order.key.venue);
                 }
             }
-            Note::CancelFailed(id, _) => self.findings.cancel_failed(*id, &self.desk),
+            Note::CancelFailed(id, why) => {
+                self.findings.cancel_failed(*id, &self.desk);
+                if let Some(venue) = self.desk.orders.get(*id).map(|order| order.key.venue) {
+                    self.trouble(venue, &format!("cancels fail: {why}"), out);
+                }
+            }
+            Note::CancelAllFailed(venue, why) => self.trouble(*venue, &format!("cancel-all fails: {why}"), out),
+            Note::ListingFailed(venue, why) => self.trouble(*venue, &format!("no list of open orders: {why}"), out),
+            Note::FillsFailed(venue, why) => self.trouble(*venue, &format!("no list of fills: {why}"), out),
             _ => {}
+        }
+    }
+
+    /// Something did not come about and is tried again: told once, at once, while somebody can still do something.
+    fn trouble(&mut self, venue: VenueId, why: &str, out: &mut Vec<Action>) {
+        if self.troubles.is_new(venue, why) {
+            let name = &self.desk.catalogue.venue(venue).name;
+            out.push(say(Level::Warn, format!("{name}: {why}. The stop tries again")));
         }
     }
 
@@ -336,7 +355,7 @@ impl Stop {
         self.desk.close_with_reason("graceful_shutdown");
         self.desk.shut_gate(at, out);
         for note in self.desk.take_notes() {
-            self.note(&note);
+            self.note(&note, out);
         }
     }
 

@@ -21,6 +21,7 @@ use crate::domain::time::{Boot, Stamp};
 use crate::orders::desk::{Desk, Note};
 use crate::orders::status;
 use crate::orders::sweep::{Before, Progress as SweepProgress, Sweep};
+use crate::orders::troubles::Troubles;
 
 /// A venue that has not told all in this time is not there.
 const START_BUDGET: Duration = Duration::from_secs(60);
@@ -28,8 +29,6 @@ const START_BUDGET: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Signatures and deadlines need a clock at least this close to the venue's.
 const CLOCK_OFFSET_MAX_MS: i64 = 1_000;
-/// Different troubles of a venue that are said while the start still tries; some name a moment and are never the same.
-const TOLD_TROUBLES_MAX: usize = 8;
 /// What `status` says meanwhile.
 const PHASE: &str = "starting: reading the accounts";
 
@@ -97,9 +96,6 @@ struct VenueStart {
     sweep: Option<Sweep>,
     books_began: Option<Boot>,
     is_done: bool,
-    last_trouble: String,
-    /// What the operator has been told of it.
-    told_troubles: BTreeSet<String>,
 }
 
 impl VenueStart {
@@ -128,6 +124,7 @@ pub struct Start {
     strangers: BTreeMap<Instance, Vec<String>>,
     letters: BTreeMap<String, StrategyLetter>,
     quotes: BTreeMap<(VenueId, Symbol), Quote>,
+    troubles: Troubles,
     failure: Option<String>,
 }
 
@@ -155,8 +152,6 @@ impl Start {
                     sweep: None,
                     books_began: None,
                     is_done: false,
-                    last_trouble: "no answer yet".into(),
-                    told_troubles: BTreeSet::new(),
                 })
             })
             .collect();
@@ -184,6 +179,7 @@ impl Start {
             strangers: BTreeMap::new(),
             letters: BTreeMap::new(),
             quotes: BTreeMap::new(),
+            troubles: Troubles::default(),
             failure: None,
         }
     }
@@ -400,13 +396,9 @@ impl Start {
     /// Something did not come about and is tried again. Each trouble is said once, at once: who has mistyped a key need
     /// not wait until the start gives up.
     fn trouble(&mut self, venue: VenueId, why: &str, out: &mut Vec<Action>) {
-        let Some(at_venue) = self.venues.iter_mut().find(|at_venue| at_venue.id == venue) else { return };
-        why.clone_into(&mut at_venue.last_trouble);
-        let is_new = !at_venue.told_troubles.contains(why);
-        if is_new && at_venue.told_troubles.len() < TOLD_TROUBLES_MAX {
-            at_venue.told_troubles.insert(why.to_owned());
-            let text =
-                format!("{}: {why}. The start tries again, for {} s in all", at_venue.name, START_BUDGET.as_secs());
+        if self.troubles.is_new(venue, why) {
+            let name = &self.desk.catalogue.venue(venue).name;
+            let text = format!("{name}: {why}. The start tries again, for {} s in all", START_BUDGET.as_secs());
             out.push(Action::Say(Level::Warn, text));
         }
     }
@@ -602,7 +594,7 @@ impl Start {
             .venues
             .iter()
             .filter(|venue| !self.is_through(venue))
-            .map(|venue| format!("{} ({})", venue.name, venue.last_trouble))
+            .map(|venue| format!("{} ({})", venue.name, self.troubles.last(venue.id).unwrap_or("no answer yet")))
             .collect();
         format!(
             "no complete and settled books within {} s from {}. Check that the venue can be reached, then start again",

@@ -342,7 +342,7 @@ fn an_account_without_the_permission_trades_without_and_says_so() {
         // Each is worth 40 at most: two may rest under 100, a third may not.
         assert_eq!(open(&world).len(), wanted, "{limit:?}");
         let told = said(&world, 0);
-        let words = "no dead man's switch on this account: not enabled. Should this machine fail, only the guardian";
+        let words = "no dead man's switch on this account: not enabled. Should this machine fail, nobody cancels";
         assert_eq!(told.iter().filter(|text| text.contains(words)).count(), 1, "{told:#?}");
         assert_eq!(n_requests(&world, 0, 0, "set_countdown"), 1, "a proven no is not asked again");
         world.signal(SignalName::Term);

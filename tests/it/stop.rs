@@ -329,6 +329,21 @@ fn residue_outranks_a_disk_that_refuses() {
 }
 
 #[test]
+fn a_stop_whose_cancels_come_to_nothing_says_why_once_and_each_order_says_it_in_the_report() {
+    let mut world = world_with(5);
+    world.venues[0].exchange.plan(Plan::always(On::AnyCancel, Fault::ServerError)).unwrap();
+    let line = world.said.len();
+    term(&mut world);
+    assert_eq!(world.run_to_verdict(), Some(3));
+    let told: Vec<_> = said(&world, line).into_iter().filter(|text| text.starts_with("main: cancels fail")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("tries again"), "{told:#?}");
+    let report = report(&world);
+    assert_eq!(report.orders.remaining.len(), 5);
+    assert!(report.orders.remaining.iter().all(|order| order.why.contains("cancels fail")), "{report:#?}");
+}
+
+#[test]
 fn foreign_orders_are_left_alone_and_counted() {
     let settings = resting(5);
     let mut world = world_at_rest(settings.clone(), 5);

@@ -19,6 +19,9 @@ const WAIT_MIN: Duration = Duration::from_millis(100);
 /// The longest a limit may make us wait on its own word: its windows are seconds. Never as long as a ban, which holds
 /// back cancels as well.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The longest `Retry-After` that is obeyed before the venue is asked again. Bans are minutes; a damaged or invented
+/// number must not end the cancels of this process for good.
+const TOLD_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Why there is nothing good to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +213,7 @@ fn wait_of(response: &HttpResponse, server_time: Option<Wall>) -> Option<Duratio
         Duration::from_millis(millis).min(WAIT_MAX)
     });
     let told = number("retry-after").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    reset.max(told)
+    reset.max(told.map(|told| told.min(TOLD_WAIT_MAX)))
 }
 
 /// What the headers tell of a bucket.

@@ -113,8 +113,12 @@ pub(super) fn cancel(key: Option<&ApiKey>, order: &OrderKey, signing: &Signing) 
 pub(super) fn cancelled(envelope: &Envelope, order: &OrderKey, key: Option<&ApiKey>) -> Result<Answered, NotGood> {
     let result = envelope.result(About::Cancel, key)?;
     let (id, named) = (result.maybe_text("orderId")?, result.maybe_text("orderLinkId")?);
-    let ours = id == order.venue_order_id.as_ref().map(VenueOrderId::as_str) || named == Some(order.client_id.as_str());
-    if !ours && (id.is_some() || named.is_some()) {
+    // The venue's id decides where both sides know one, else ours. Two ids that nobody knows are not the same.
+    let is_ours = match (id, order.venue_order_id.as_ref()) {
+        (Some(id), Some(known)) => id == known.as_str(),
+        _ => named.map_or(id.is_none(), |named| named == order.client_id.as_str()),
+    };
+    if !is_ours {
         return Err(Misread("the answer to a cancel names another order".into()).into());
     }
     Ok(Answered::Done(Facts::CancelTaken { filled: None }))

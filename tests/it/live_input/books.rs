@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::judge::of_clean_stop;
 use super::meddler::{Meddler, Twist};
-use super::{Desk, Key, QUIET, exchange, ours_live, take_one, tell, temporary};
+use super::{Desk, Key, QUIET, Trader, exchange, ours_live, take_one, tell, temporary};
 use crate::oracle::exact::Exact;
 use crate::oracle::files::amount;
 use crate::venue::exchange::Exchange;
@@ -102,17 +102,53 @@ fn what_nobody_can_explain() -> Vec<String> {
             answer.to_string().into_bytes()
         })
     });
-    // After a reconnect the books are compared at once.
-    let cut = json!({"command": "drop_sockets", "scope": "private", "how": "hard", "account": 0});
-    exchange.order(&cut);
-    trader.wait_for("the contract's orders to be pulled and the pair's to stay", || {
+    // After a reconnect the books are compared at once; a difference counts when a second look confirms it. At the third
+    // look it has counted.
+    cut_and_compare(&mut trader, &exchange, 2);
+    cut_and_compare(&mut trader, &exchange, 1);
+    trader.wait_for("the contract's orders to be pulled and the pair to be quoted", || {
         (n_on_contract(&exchange) == 0 && ours_live(&exchange.ledger(), 0) > 0).then_some(())
     });
+    let (pair_before, contract_before) = n_creates(&exchange);
+    // The pair goes on: quotes follow the market, now up, now down.
+    let mut price = 64_000;
+    trader.wait_for("the pair's quotes to follow the market", || {
+        price = if price == 64_000 { 64_500 } else { 64_000 };
+        exchange.order(&json!({"command": "move_price", "symbol": SPOT, "price": price.to_string()}));
+        (n_creates(&exchange).0 >= pair_before + 8).then_some(())
+    });
+    let n_meanwhile = n_creates(&exchange).1 - contract_before;
     meddler.heal();
-    exchange.order(&cut);
+    // Two looks that agree release it.
+    cut_and_compare(&mut trader, &exchange, 1);
+    cut_and_compare(&mut trader, &exchange, 1);
     trader.wait_for("the contract to be quoted again", || (n_on_contract(&exchange) > 0).then_some(()));
     let code = trader.terminate().code;
-    of_clean_stop(&desk, &exchange, 0, code)
+    let mut findings = of_clean_stop(&desk, &exchange, 0, code);
+    findings.extend((n_meanwhile > 0).then(|| format!("{n_meanwhile} orders were placed on what cannot be explained")));
+    findings
+}
+
+/// Cuts the account's stream and waits until the venue's positions were asked for so many times.
+fn cut_and_compare(trader: &mut Trader<'_>, exchange: &Exchange, times: usize) {
+    let n_looks = || {
+        let ledger = exchange.ledger();
+        // With a symbol it is a question about the mode; those are asked at a start.
+        ledger.arrivals.iter().filter(|arrival| arrival.path == "/v5/position/list").count()
+    };
+    let before = n_looks();
+    exchange.order(&json!({"command": "drop_sockets", "scope": "private", "how": "hard", "account": 0}));
+    trader.wait_for("the books to be compared", || (n_looks() >= before + times).then_some(()));
+}
+
+/// Creates that arrived, for the pair and for the contract.
+fn n_creates(exchange: &Exchange) -> (usize, usize) {
+    let ledger = exchange.ledger();
+    let on = |is_contract: bool| {
+        let creates = ledger.arrivals.iter().filter(|arrival| arrival.creates());
+        creates.filter(|arrival| arrival.is_contract == Some(is_contract)).count()
+    };
+    (on(false), on(true))
 }
 
 fn a_silent_market() -> Vec<String> {

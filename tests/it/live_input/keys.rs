@@ -63,7 +63,8 @@ fn taken_away() -> Vec<String> {
     });
     // The market goes away from the quotes, so that they want to follow.
     exchange.order(&json!({"command": "move_price", "symbol": SPOT, "price": "65000"}));
-    trader.wait_for("answers about the key", || (meddler.n_twisted() >= 10).then_some(()));
+    trader.wait_for("cancels to be refused", || (meddler.n_twisted_of("/v5/order/cancel") >= 3).then_some(()));
+    let said_before = desk.home.printed();
     let exit = trader.terminate();
     let mut findings = soundness(&desk, &meddler.signatures());
     findings.extend((exit.code != Some(3)).then(|| format!("it ended with {exit:?}")));
@@ -77,8 +78,11 @@ fn taken_away() -> Vec<String> {
         findings.extend((!named.contains(&id)).then(|| format!("the report does not name {id}: {named}")));
         findings.extend((!printed.contains(&id)).then(|| format!("stderr does not name {id}")));
     }
-    for word in ["10003", "Key, secret, environment and host must belong together"] {
-        findings.extend((!printed.contains(word)).then(|| format!("`{word}` is not among its words")));
+    for (what, said) in [("while it traded", said_before.as_str()), ("while it stopped", &printed[said_before.len()..])]
+    {
+        for word in ["10003", "Key, secret, environment and host must belong together"] {
+            findings.extend((!said.contains(word)).then(|| format!("`{word}` is not among its words {what}")));
+        }
     }
     if !findings.is_empty() {
         findings.push(printed);

@@ -52,11 +52,27 @@ fn an_accepted_cancel_is_taken_and_not_more() {
         assert_eq!(taken, Facts::CancelTaken { filled: None }, "{body}");
     }
     assert!(is_unknown(&answered(&account, &call, &result(r#"{"orderId":"u-2","orderLinkId":"x"}"#))));
+    assert!(is_unknown(&answered(&account, &call, &result(r#"{"orderId":"u-2","orderLinkId":"lo7k2p000a1a000001"}"#))));
     assert_eq!(kind(answered(&account, &call, &refusal(170_213, "Order does not exist."))), RefusalKind::NotFound);
     assert_eq!(
         kind(answered(&account, &call, &refusal(110_010, "Order already cancelled"))),
         RefusalKind::AlreadyEnded
     );
+}
+
+#[test]
+fn a_cancel_answered_with_the_name_of_another_order_is_not_taken() {
+    let (account, call) = (account(), Call::Cancel(order("BTC-USDT", 1, None)));
+    for body in [r#"{"orderLinkId":"lo7k2p000a1a000001"}"#, r#"{"orderId":"u-1","orderLinkId":"lo7k2p000a1a000001"}"#] {
+        let taken = facts(answered(&account, &call, &result(body)));
+        assert_eq!(taken, Facts::CancelTaken { filled: None }, "{body}");
+    }
+    // Neither side names an id of the venue's: that is no agreement.
+    for body in
+        [r#"{"orderLinkId":"lo7k2p000a1a00'0001"}"#, r#"{"orderId":"","orderLinkId":"x"}"#, r#"{"orderId":"u-1"}"#]
+    {
+        assert!(is_unknown(&answered(&account, &call, &result(body))), "{body}");
+    }
 }
 
 #[test]
@@ -130,6 +146,8 @@ fn a_limit_waits_until_the_venue_says_it_resets() {
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "99999999999999")], 200), 10_000, "no limit is that long");
     assert_eq!(wait_of(&[("x-bapi-limit-reset-timestamp", "soon")], 200), 200);
     assert_eq!(wait_of(&[("retry-after", "7")], 429), 7_000);
+    assert_eq!(wait_of(&[("retry-after", "900")], 429), 900_000, "a ban");
+    assert_eq!(wait_of(&[("retry-after", "9223372036854775807")], 429), 3_600_000, "no venue is silent for ever");
     assert_eq!(wait_of(&[], 429), 200);
 }
 
