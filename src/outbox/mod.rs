@@ -120,14 +120,16 @@ pub enum Next {
     Empty,
 }
 
+/// What a request took, by bucket.
+type Takings = Vec<(usize, Taking)>;
+
 /// A request that a worker holds.
 #[derive(Debug)]
 struct HandedOut {
     /// To know what a `Later` is about.
     class: Urgency,
     at: Boot,
-    /// What it took, by bucket.
-    takings: Vec<(usize, Taking)>,
+    takings: Takings,
 }
 
 /// Requests waiting, venue by venue.
@@ -430,7 +432,7 @@ impl Waiting {
         }
     }
 
-    fn take(&mut self, at: Boot, class: Urgency, share: Share) -> Option<(Box<Request>, Vec<(usize, Taking)>)> {
+    fn take(&mut self, at: Boot, class: Urgency, share: Share) -> Option<(Box<Request>, Takings)> {
         let (draws, request) = match class {
             Urgency::Create => {
                 let (arrival, request) = self.creates.pop_first()?;

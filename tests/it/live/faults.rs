@@ -29,7 +29,7 @@ const LATE_LIMIT: Duration = Duration::from_millis(3_500);
 /// How long the signal waits for a fault; beside another it may never strike.
 const STRIKE_LIMIT: Duration = Duration::from_secs(10);
 /// How many orders rest before anything is done.
-const OPEN_MIN: usize = 25;
+const OPEN_MIN: usize = 28;
 
 fn terms(faults: &[&Fault], chance: &mut Chance) -> Terms {
     let comes_back = faults.iter().all(|fault| fault.ends != Ends::Never);
@@ -39,7 +39,9 @@ fn terms(faults: &[&Fault], chance: &mut Chance) -> Terms {
         jitter_ms: 20,
         cancel_timeout_s: if comes_back { BUDGETS_S.0 } else { BUDGETS_S.1 },
         market_seed: 1 + chance.below(1 << 40),
-        ..Terms::resting(21)
+        // More contracts than a batch may hold in a second, so that some are cancelled one by one.
+        rungs: (8, 16),
+        ..Terms::resting(0)
     }
 }
 

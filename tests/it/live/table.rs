@@ -45,8 +45,13 @@ const fn both(name: &'static str, word: &'static str, ends: Ends, commands: &'st
     Fault { late: commands, ..early(name, word, ends, commands) }
 }
 
+/// Strikes cancels from before the signal on, so that it finds orders whose cancel is under way. The moved price makes the
+/// market maker quote anew.
+const fn cancels(name: &'static str, word: &'static str, commands: &'static [&'static str]) -> Fault {
+    Fault { is_awaited: true, ..early(name, word, Ends::ByItself, commands) }
+}
+
 /// Strikes creates before the signal, so that it finds orders nobody knows of.
-/// What such a fault begins with makes the market maker quote anew.
 const fn creates(name: &'static str, word: &'static str, commands: &'static [&'static str]) -> Fault {
     Fault { is_awaited: true, is_seen_after: false, is_late: true, ..early(name, word, Ends::ByItself, commands) }
 }
@@ -110,30 +115,30 @@ pub(super) const FAULTS: &[Fault] = &[
         Ends::ByItself,
         &[r#"{"command":"plan","on":"any_cancel","fault":"server_error_executed","times":6}"#],
     ),
-    early(
+    cancels(
         "cancels fail inside the venue",
         "server_error",
-        Ends::ByItself,
-        &[r#"{"command":"plan","on":"any_cancel","fault":"server_error","times":6}"#],
+        &[
+            r#"{"command":"plan","on":"any_cancel","fault":"server_error","times":12}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
     ),
-    early(
+    cancels(
         "cancels carried out late",
         "late_execution",
-        Ends::ByItself,
-        &[r#"{"command":"plan","on":"any_cancel","fault":{"late_execution":{"after_ms":4000}},"times":3}"#],
+        &[
+            r#"{"command":"plan","on":"any_cancel","fault":{"late_execution":{"after_ms":4000}},"times":12}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
     ),
-    Fault {
-        is_awaited: true,
-        ..early(
-            "cancels done later than told",
-            "slow_cancel",
-            Ends::ByItself,
-            &[
-                r#"{"command":"plan","on":"any_cancel","fault":{"slow_cancel":{"by_ms":1500}},"times":0}"#,
-                r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
-            ],
-        )
-    },
+    cancels(
+        "cancels done later than told",
+        "slow_cancel",
+        &[
+            r#"{"command":"plan","on":"any_cancel","fault":{"slow_cancel":{"by_ms":1500}},"times":0}"#,
+            r#"{"command":"move_price","symbol":"BTC-USDT","price":"64160"}"#,
+        ],
+    ),
     early(
         "partial batches",
         "partial_batch",
