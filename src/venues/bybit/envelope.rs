@@ -190,12 +190,31 @@ pub(super) fn redacted(words: &str, key: Option<&ApiKey>) -> String {
         rest = tail.rfind(']').map_or("", |end| &tail[end + 1..]);
     }
     text.push_str(rest);
+    json::clipped(&without_key(&text, key))
+}
+
+fn without_key(words: &str, key: Option<&ApiKey>) -> String {
+    let mut text = words.to_owned();
     for secret in key.into_iter().flat_map(|key| [key.key.expose(), key.secret.expose()]) {
         if !secret.is_empty() {
             text = text.replace(secret, "[key]");
         }
     }
-    json::clipped(&text)
+    text
+}
+
+/// An answer none of whose words hold the key: whatever could not be read is quoted in them, and the venue may have put
+/// the key anywhere.
+pub(super) fn safe(answered: Answered, key: Option<&ApiKey>) -> Answered {
+    let safe = |words: String| without_key(&words, key);
+    match answered {
+        Answered::Refused(Refusal { kind, text }) => Answered::Refused(Refusal { kind, text: safe(text) }),
+        Answered::Later { wait, why } => Answered::Later { wait, why: safe(why) },
+        Answered::NotSent(why) => Answered::NotSent(safe(why)),
+        Answered::Unknown(why) => Answered::Unknown(safe(why)),
+        // What it says in words was made safe line by line.
+        Answered::Done(facts) => Answered::Done(facts),
+    }
 }
 
 /// The venue's clock as a refused timestamp quotes it: `server_timestamp[1696396707813]`.

@@ -118,7 +118,7 @@ impl Codec for Bybit {
         let envelope = Envelope::open(response);
         let reading = match self.understand(call, part, &envelope) {
             Ok(reading) => reading,
-            Err(NotGood::Answered(answered)) => Reading::Answered(*answered),
+            Err(NotGood::Answered(answered)) => Reading::Answered(envelope::safe(*answered, self.key.as_ref())),
             Err(NotGood::ClockWrong(server)) => Reading::ClockWrong { server },
         };
         let server_time: Option<Wall> = envelope.server_time;

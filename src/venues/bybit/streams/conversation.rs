@@ -258,11 +258,16 @@ impl Conversation {
         late
     }
 
-    /// The venue's words, fit to be shown.
-    pub(super) fn shown(&self, words: &str, code: Option<i64>) -> String {
+    /// A text without the key, and without what may be a signature.
+    pub(super) fn safe(&self, words: &str) -> String {
         let key = self.hidden.as_ref().map_or("", Secret::expose);
         let words = if key.is_empty() { words.to_owned() } else { words.replace(key, "***") };
-        let words = json::clipped(&without_signatures(&words));
+        without_signatures(&words)
+    }
+
+    /// The venue's words, fit to be shown.
+    pub(super) fn shown(&self, words: &str, code: Option<i64>) -> String {
+        let words = json::clipped(&self.safe(words));
         match (code, words.is_empty()) {
             (Some(code), true) => format!("code {code}"),
             (Some(code), false) => format!("{words} (code {code})"),

@@ -170,6 +170,7 @@ impl StreamCodec for PrivateStream {
         if !self.talk.is_open() {
             return;
         }
+        let before = out.len();
         match self.talk.hear(at, text) {
             Ok(Heard::News(topic, frame)) => self.news(at, &topic, &frame, out),
             Ok(Heard::Agreed(asked)) => self.agreed(at, &asked, out),
@@ -177,6 +178,12 @@ impl StreamCodec for PrivateStream {
             Ok(Heard::Nothing) => {}
             Ok(Heard::Remark(words)) => out.push(StreamOut::Remark(words)),
             Err(why) => self.broken(why, out),
+        }
+        // Whatever of the frame is quoted in them.
+        for out in out.iter_mut().skip(before) {
+            if let StreamOut::Remark(words) | StreamOut::Broken(words) = out {
+                *words = self.talk.safe(words);
+            }
         }
     }
 

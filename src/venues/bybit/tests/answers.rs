@@ -221,10 +221,13 @@ fn a_wrong_clock_tells_the_venues_time() {
 fn what_the_venue_quotes_of_a_key_is_not_told() {
     let account = account();
     let words = format!("error sign! origin_string[1700000000000{KEY}5000{{a[0]}}], key {KEY}");
-    let answered = answered(&account, &Call::Balances, &refusal(10_004, &words));
-    let text = format!("{answered:?}");
+    let told = answered(&account, &Call::Balances, &refusal(10_004, &words));
+    let text = format!("{told:?}");
     assert!(!text.contains(KEY) && !text.contains("1700000000000"), "{text}");
     assert!(text.contains("origin_string[..]") && text.contains("testnet"), "{text}");
+    // Nor where nobody expects it: what cannot be read is quoted.
+    let twice = answered(&account, &Call::Balances, &ok(&format!(r#"{{"{KEY}":1,"{KEY}":2}}"#)));
+    assert!(is_unknown(&twice) && !format!("{twice:?}").contains(KEY), "{twice:?}");
 }
 
 #[test]

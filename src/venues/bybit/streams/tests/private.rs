@@ -103,6 +103,22 @@ fn a_refused_login_is_told_without_the_key() {
 }
 
 #[test]
+fn the_key_is_not_told_wherever_the_venue_puts_it() {
+    let row = r#"{"category":"XXXXXXXXXX","symbol":"XXXXXXXXXX"}"#;
+    for frame in [
+        r#"{"op":"XXXXXXXXXX"}"#.to_owned(),
+        r#"{"XXXXXXXXXX":1,"XXXXXXXXXX":2}"#.to_owned(),
+        r#"{"op":"auth","req_id":"auth-1","success":false,"data":{"failTopics":["XXXXXXXXXX"]}}"#.to_owned(),
+        format!(r#"{{"topic":"order","data":[{row}]}}"#),
+    ] {
+        let (mut line, _) = Line::opened(stream(true));
+        let out = line.hear(&frame);
+        assert!(matches!(out.as_slice(), [StreamOut::Remark(_) | StreamOut::Broken(_)]), "{frame}");
+        assert!(!format!("{out:?}").contains("XXXXXXXXXX"), "{out:?}");
+    }
+}
+
+#[test]
 fn what_is_needed_and_not_answered_in_time_is_named() {
     let (mut line, out) = Line::opened(stream(false));
     assert_eq!(line.wait(10_000), []);
