@@ -5,7 +5,8 @@
 //! words), and any other line is a frame as it stands.
 //!
 //! Must hold for every stream: after `Broken` nothing comes until the next connection, and a tick sends nothing; it is
-//! `Up` once a connection at most; what is sent is JSON with an `op`; no text for people holds the secret, nor the key or the signature of a login.
+//! `Up` once a connection at most; what is sent is JSON with an `op`; no text for people holds the secret, nor the key or the signature of a login, and none
+//! is longer than a line of a log should be.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::script::{command, lines, number_or};
 
 /// Longest step of time: longer than every patience and memory of the codecs.
 const STEP_MS_MAX: u64 = 100_000;
+
+/// Longer than ten topics and the venue's words, each cut at 200 characters, and a sentence of ours.
+const TEXT_MAX: usize = 3_500;
 
 /// What a target looks at besides what holds for every stream.
 pub trait Watch {
@@ -178,7 +182,8 @@ impl<W: Watch> Talk<W> {
     }
 
     fn assert_text(&self, text: &str) {
-        assert!(!text.is_empty() && text.len() < 8_000, "{} bytes", text.len());
+        let n_characters = text.chars().count();
+        assert!(n_characters > 0 && n_characters < TEXT_MAX, "a text of {n_characters} characters");
         assert!(!text.contains(SECRET), "a text shows the secret: {text}");
         // Only who logs in knows a key.
         if !self.signature.is_empty() {

@@ -14,7 +14,7 @@ use super::symbols::{Category, Symbols, base_of, quote_of};
 use crate::domain::ids::{TradeId, VenueOrderId};
 use crate::domain::money::Decimal;
 use crate::domain::order::{Fill, FillKind, FillRow, OrderRow, Outcome, Side, VenueStatus};
-use crate::venues::json::{Fields, Misread};
+use crate::venues::json::{Fields, Misread, clipped};
 
 /// A row, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub fn fill(value: &Value, category: Option<Category>, symbols: &Symbols) -> Res
     let word = row.text("execType")?;
     let Some(kind) = kind_of(word) else {
         let symbol = row.text("symbol")?;
-        return Ok(Reading::Other(format!("execution {} of {symbol} is of the kind `{word}`", row.text("execId")?)));
+        let words = format!("execution {} of {symbol} is of the kind `{word}`", row.text("execId")?);
+        return Ok(Reading::Other(clipped(&words)));
     };
     let symbol = symbols.symbol(category, row.text("symbol")?);
     let (exec_id, order_id) = (row.text("execId")?, row.maybe_text("orderId")?.unwrap_or(""));
@@ -109,7 +110,7 @@ fn category_of(row: &Fields<'_>, asked: Option<Category>) -> Result<Reading<Cate
     let word = row.text("category")?;
     Ok(match Category::from_word(word) {
         Some(category) => Reading::Row(category),
-        None => Reading::Other(format!("{} is of the category `{word}`", row.text("symbol")?)),
+        None => Reading::Other(clipped(&format!("{} is of the category `{word}`", row.text("symbol")?))),
     })
 }
 
@@ -118,7 +119,7 @@ pub fn side_of(row: &Fields<'_>) -> Result<Side, Misread> {
     match row.text("side")? {
         "Buy" => Ok(Side::Buy),
         "Sell" => Ok(Side::Sell),
-        other => Err(Misread(format!("`side` is neither Buy nor Sell: `{}`", crate::venues::json::clipped(other)))),
+        other => Err(Misread(format!("`side` is neither Buy nor Sell: `{}`", clipped(other)))),
     }
 }
 
@@ -150,7 +151,7 @@ fn reason_of(row: &Fields<'_>, word: &str, status: VenueStatus) -> Result<String
         VenueStatus::Ended(_) => [cancel, reject].into_iter().flatten().collect(),
         VenueStatus::Strange => [Some(word), cancel, reject].into_iter().flatten().collect(),
     };
-    Ok(crate::venues::json::clipped(&words.join(", ")))
+    Ok(clipped(&words.join(", ")))
 }
 
 /// Kinds of execution we keep books of. The others (session settlements, kinds to come) stay out; what they change of
@@ -311,6 +312,8 @@ mod tests {
         assert!(matches!(kept_out, Reading::Other(words) if words.contains("SessionSettlePnL")));
         let option = execution_with(r#"{"category":"option"}"#).unwrap();
         assert!(matches!(option, Reading::Other(words) if words.contains("option")));
+        let long = execution_with(&format!(r#"{{"category":"{}"}}"#, "x".repeat(100_000))).unwrap();
+        assert!(matches!(long, Reading::Other(words) if words.len() < 300), "a line of the log and no more");
         assert_eq!(row(execution_with(r#"{"execType":"Funding","side":"None","execPrice":""}"#)).kind, Funding);
     }
 

@@ -21,7 +21,7 @@ use crate::domain::money::Decimal;
 use crate::domain::order::{OrderRow, VenueStatus};
 use crate::domain::secret::ApiKey;
 use crate::domain::time::{Boot, Wall};
-use crate::venues::json::{Fields, Misread};
+use crate::venues::json::{Fields, Misread, clipped};
 use crate::venues::{Signing, StreamCodec, StreamOut};
 
 /// A login counts this long.
@@ -138,7 +138,8 @@ impl PrivateStream {
         if self.memory.is_news(at, &order, fields.maybe_millis("updatedTime")?, fields.text("orderStatus")?) {
             out.push(StreamOut::Order(Box::new(order)));
         } else {
-            out.push(StreamOut::Remark(format!("an older row of order {} is left out", order.venue_order_id)));
+            let id = clipped(order.venue_order_id.as_str());
+            out.push(StreamOut::Remark(format!("an older row of order {id} is left out")));
         }
         Ok(())
     }
